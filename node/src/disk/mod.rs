@@ -1,0 +1,1 @@
+//! Files behind one trait, so that the store runs on a simulated disk too.

@@ -1,0 +1,1 @@
+//! From the parts of an upload to blobs.

@@ -1,0 +1,43 @@
+//! Every bound of the node: unit in the name, reason beside it.
+
+/// Longest path of the tree, as in the wire contract (PATH_MAX of common clients).
+pub const PATH_MAX_BYTES: usize = 4096;
+/// Longest name in a directory, as in the wire contract (NAME_MAX of common filesystems).
+pub const NAME_MAX_BYTES: usize = 255;
+
+/// Blocks of `O_DIRECT`: offset, length and memory are multiples of it. 4 KiB serves every disk in use.
+pub const BLOCK_BYTES: usize = 4096;
+/// Blobs up to this many bytes are records of the log, larger ones files. Measured: up to 512 KiB the log is
+/// faster, but beyond 128 KiB the gain shrinks while compaction has more to carry.
+pub const INLINE_MAX_BYTES: usize = 128 << 10;
+/// A batch of the log is closed once it has gathered this much.
+pub const BATCH_TARGET_BYTES: usize = 1 << 20;
+/// Longest change: what one record of the log may hold beside inline blobs.
+pub const CHANGE_MAX_BYTES: usize = 4 << 20;
+
+/// Largest buffer of one transfer: beyond it throughput no longer grows (measured).
+pub const TRANSFER_BUFFER_MAX_BYTES: usize = 1 << 20;
+/// Buffer of a transfer that has not yet shown that it is fast.
+pub const TRANSFER_BUFFER_MIN_BYTES: usize = 64 << 10;
+
+/// Longest request head: method, target and all fields.
+pub const HEAD_MAX_BYTES: usize = 32 << 10;
+/// Most header fields of a request.
+pub const HEADER_MAX_COUNT: usize = 100;
+/// Longest request target: a path of `PATH_MAX_BYTES` with every byte percent-encoded, and a little more.
+pub const TARGET_MAX_BYTES: usize = 3 * PATH_MAX_BYTES + 1024;
+/// Longest JSON or form body. A `Filelist` of 10,000 average paths fits.
+pub const REQUEST_BODY_MAX_BYTES: usize = 4 << 20;
+
+/// Most parts of one upload: what one change can hold.
+pub const PARTS_MAX_COUNT: usize = 10_000;
+/// Longest head of a part.
+pub const PART_HEAD_MAX_BYTES: usize = 16 << 10;
+/// Longest `meta` field of an upload: a mapping of `PARTS_MAX_COUNT` parts fits.
+pub const META_MAX_BYTES: usize = 4 << 20;
+/// Longest boundary, RFC 2046 §5.1.1.
+pub const BOUNDARY_MAX_BYTES: usize = 70;
+
+const _: () = assert!(INLINE_MAX_BYTES < BATCH_TARGET_BYTES);
+const _: () = assert!(TARGET_MAX_BYTES < HEAD_MAX_BYTES);
+const _: () = assert!(TRANSFER_BUFFER_MAX_BYTES.is_multiple_of(BLOCK_BYTES));

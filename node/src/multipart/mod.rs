@@ -1,0 +1,1 @@
+//! Splits a multipart/form-data body, in place.

@@ -1,0 +1,1 @@
+//! Listeners, admission and the connections of a shard.

@@ -1,0 +1,1 @@
+//! The shard log, blobs and the local tree: where a change becomes durable.
