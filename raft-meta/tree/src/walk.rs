@@ -1,0 +1,186 @@
+//! Looking things up and listing them.
+
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+
+use crate::{DirId, ROOTS, Row, RowRef, TreeError, TreePath, View, keys};
+
+/// The name of an association's root in [`ROOTS`]: its UUID in lower case.
+#[must_use]
+pub fn root_name(association: &[u8; 16]) -> String {
+    let mut name = String::with_capacity(36);
+    for (at, byte) in association.iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            name.push('-');
+        }
+        // Writing to a string does not fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
+}
+
+/// The row of a path; `None` if nothing is there.
+///
+/// # Errors
+///
+/// If rows cannot be read.
+pub fn lookup(view: &dyn View, association: [u8; 16], path: &TreePath) -> Result<Option<Row>, TreeError> {
+    let Some((name, above)) = path.components().split_last() else {
+        return row(view, ROOTS, &root_name(&association));
+    };
+    let Some(mut at) = directory(view, ROOTS, &root_name(&association))? else { return Ok(None) };
+    for name in above {
+        let Some(next) = directory(view, at, name)? else { return Ok(None) };
+        at = next;
+    }
+    row(view, at, name)
+}
+
+fn row(view: &dyn View, directory: DirId, name: &str) -> Result<Option<Row>, TreeError> {
+    let mut row = Ok(None);
+    view.get(&keys::row(directory, name), &mut |bytes| row = Row::decode(bytes).map(Some))?;
+    row
+}
+
+fn directory(view: &dyn View, above: DirId, name: &str) -> Result<Option<DirId>, TreeError> {
+    let mut id = Ok(None);
+    view.get(&keys::row(above, name), &mut |bytes| id = RowRef::new(bytes).map(|row| row.directory()))?;
+    id
+}
+
+/// Hands the entries of a directory behind the name `after` to `visit`, in order, until it breaks.
+///
+/// # Errors
+///
+/// If rows cannot be read.
+pub fn list_dir(
+    view: &dyn View,
+    directory: DirId,
+    after: Option<&str>,
+    visit: &mut dyn FnMut(&str, RowRef<'_>) -> ControlFlow<()>,
+) -> Result<(), TreeError> {
+    let (from, to) = keys::rows_after(directory, after);
+    let mut failed = None;
+    view.scan(&from, &to, &mut |key, value| {
+        match (keys::split(key), RowRef::new(value)) {
+            (Some((_, name)), Ok(row)) => visit(name, row),
+            (None, _) => {
+                failed = Some(TreeError::Damaged("a key cannot be read".to_owned()));
+                ControlFlow::Break(())
+            }
+            (_, Err(error)) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    failed.map_or(Ok(()), Err)
+}
+
+/// Walks a file or a directory with all that is below, depth first, in the order of names: each entry with its
+/// full path, `path` itself first. With `after`, the walk goes on strictly behind that path of an earlier walk.
+///
+/// Memory is bounded by the depth. Says whether `path` exists.
+///
+/// # Errors
+///
+/// If rows cannot be read.
+pub fn walk(
+    view: &dyn View,
+    association: [u8; 16],
+    path: &TreePath,
+    after: Option<&TreePath>,
+    visit: &mut dyn FnMut(&str, RowRef<'_>) -> ControlFlow<()>,
+) -> Result<bool, TreeError> {
+    let Some(row) = lookup(view, association, path)? else { return Ok(false) };
+    let mut shown = path.to_string();
+    if after.is_none() && visit(&shown, RowRef::new(&row.encode())?).is_break() {
+        return Ok(true);
+    }
+    let Row::Dir(row) = row else { return Ok(true) };
+    if path.is_root() {
+        shown.clear();
+    }
+    let resume = match after {
+        None => Vec::new(),
+        Some(after) => match after.strip_prefix(path) {
+            Some(rest) => rest.components().to_vec(),
+            // A cursor outside of what is walked: nothing of it comes behind.
+            None => return Ok(true),
+        },
+    };
+    let mut walk = Walk { view, path: shown, visit };
+    walk.below(row.id, &resume).map(|_| true)
+}
+
+struct Walk<'a> {
+    view: &'a dyn View,
+    path: String,
+    visit: &'a mut dyn FnMut(&str, RowRef<'_>) -> ControlFlow<()>,
+}
+
+impl Walk<'_> {
+    /// Walks what is below a directory, behind the names of `resume`.
+    fn below(&mut self, directory: DirId, resume: &[String]) -> Result<ControlFlow<()>, TreeError> {
+        let mut after = None;
+        if let Some((name, rest)) = resume.split_first() {
+            // The cursor's own entry has been shown; what is below it may not all have been.
+            if let Some(next) = crate::walk::directory(self.view, directory, name)?
+                && self.inside(name, next, rest)?.is_break()
+            {
+                return Ok(ControlFlow::Break(()));
+            }
+            after = Some(name.clone());
+        }
+        loop {
+            let (flow, next) = self.files(directory, after.as_deref())?;
+            if flow.is_break() {
+                return Ok(flow);
+            }
+            let Some((name, id)) = next else { return Ok(ControlFlow::Continue(())) };
+            if self.inside(&name, id, &[])?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            after = Some(name);
+        }
+    }
+
+    fn inside(&mut self, name: &str, id: DirId, resume: &[String]) -> Result<ControlFlow<()>, TreeError> {
+        let above = self.path.len();
+        self.path.push('/');
+        self.path.push_str(name);
+        let flow = self.below(id, resume);
+        self.path.truncate(above);
+        flow
+    }
+
+    /// Visits entries up to and with the next directory, which has to be walked before its later siblings.
+    fn files(
+        &mut self,
+        directory: DirId,
+        after: Option<&str>,
+    ) -> Result<(ControlFlow<()>, Option<(String, DirId)>), TreeError> {
+        let mut flow = ControlFlow::Continue(());
+        let mut next = None;
+        let Self { view, path, visit } = self;
+        let above = path.len();
+        list_dir(*view, directory, after, &mut |name, row| {
+            path.push('/');
+            path.push_str(name);
+            let id = row.directory();
+            flow = visit(path, row);
+            path.truncate(above);
+            if flow.is_break() {
+                return flow;
+            }
+            match id {
+                Some(id) => {
+                    next = Some((name.to_owned(), id));
+                    ControlFlow::Break(())
+                }
+                None => ControlFlow::Continue(()),
+            }
+        })?;
+        Ok((flow, next))
+    }
+}
