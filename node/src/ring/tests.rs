@@ -30,7 +30,7 @@ fn a_yielding_task_starves_neither_tasks_nor_timers() {
         });
         sleep(Duration::from_millis(5)).await;
         let (sender, receiver) = futures::channel::oneshot::channel();
-        spawn(async move { drop(sender.send(())) });
+        spawn(async move { sender.send(()).unwrap() });
         receiver.await.unwrap();
         stop.set(true);
     })
