@@ -12,6 +12,7 @@ pub mod error;
 pub mod http;
 pub mod ingest;
 pub mod limits;
+pub mod mailbox;
 pub mod multipart;
 pub mod net;
 pub mod ring;

@@ -41,3 +41,16 @@ pub const BOUNDARY_MAX_BYTES: usize = 70;
 const _: () = assert!(INLINE_MAX_BYTES < BATCH_TARGET_BYTES);
 const _: () = assert!(TARGET_MAX_BYTES < HEAD_MAX_BYTES);
 const _: () = assert!(TRANSFER_BUFFER_MAX_BYTES.is_multiple_of(BLOCK_BYTES));
+
+/// How often deadlines of connections are looked at: coarse, so that a request sets no timer.
+pub const SWEEP_INTERVAL_MS: u64 = 250;
+/// Pause after a failed accept, so that a lack of descriptors does not spin.
+pub const ACCEPT_RETRY_MS: u64 = 50;
+/// First buffer of a request; a head and a small body fit.
+pub const CONNECTION_BUFFER_BYTES: usize = 16 << 10;
+/// Unread rest of a request body that is read and dropped to keep the connection; more is cheaper to reconnect.
+pub const UNREAD_BODY_MAX_BYTES: u64 = 256 << 10;
+/// What is read and dropped after the last reply, so that a client still sending gets to read it.
+pub const LINGER_MAX_BYTES: u64 = 4 << 20;
+/// Small changes in a row for another shard after which a connection moves there.
+pub const HANDOFF_AFTER_COUNT: u32 = 4;

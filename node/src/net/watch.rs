@@ -1,0 +1,193 @@
+//! Deadlines: one task per shard looks at all connections four times a second.
+//!
+//! An expired connection is shut down, which wakes whoever waits on it: no ring operation is ever cancelled
+//! and no timer is set per request. Only time spent waiting for the peer counts, never time of ours.
+
+use std::cell::{Cell, RefCell};
+use std::net::Shutdown;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use crate::limits::SWEEP_INTERVAL_MS;
+use crate::ring::{self, Socket};
+
+/// How long a peer may keep us waiting.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// Between requests.
+    pub idle: Duration,
+    /// For a whole request head.
+    pub head: Duration,
+    /// Window in which [`Timeouts::stall_min_bytes`] of a body have to move.
+    pub stall: Duration,
+    /// Least bytes of a body in a window, either direction.
+    pub stall_min_bytes: u64,
+}
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Between requests.
+    Idle,
+    /// Receiving a head.
+    Head,
+    /// Receiving a body.
+    Body,
+    /// Sending a reply.
+    Reply,
+}
+
+/// The phase in which the peer was too slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expired(pub Phase);
+
+/// What the sweeper knows of one connection.
+pub struct Watch {
+    socket: Rc<Socket>,
+    phase: Cell<Phase>,
+    waiting: Cell<bool>,
+    waited_ticks: Cell<u32>,
+    moved_bytes: Cell<u64>,
+    expired: Cell<Option<Expired>>,
+}
+
+/// Looks after the connections of a shard.
+pub struct Sweeper {
+    timeouts: Timeouts,
+    watches: RefCell<Vec<Weak<Watch>>>,
+}
+
+impl Watch {
+    /// Enters a phase; its clock starts at zero.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.waited_ticks.set(0);
+        self.moved_bytes.set(0);
+    }
+
+    /// The phase last entered.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Bytes of the phase went through.
+    pub fn moved(&self, bytes: usize) {
+        self.moved_bytes.set(self.moved_bytes.get() + bytes as u64);
+    }
+
+    /// Whether, and where, the peer was too slow.
+    #[must_use]
+    pub fn expired(&self) -> Option<Expired> {
+        self.expired.get()
+    }
+
+    /// Waits for the peer to send; this time counts.
+    ///
+    /// # Errors
+    /// The ring refuses the poll.
+    pub async fn readable(&self) -> std::io::Result<()> {
+        self.waiting.set(true);
+        let result = self.socket.readable().await;
+        self.waiting.set(false);
+        result
+    }
+
+    /// Waits for the peer to receive; this time counts.
+    ///
+    /// # Errors
+    /// The ring refuses the poll.
+    pub async fn writable(&self) -> std::io::Result<()> {
+        self.waiting.set(true);
+        let result = self.socket.writable().await;
+        self.waiting.set(false);
+        result
+    }
+
+    fn tick(&self, timeouts: &Timeouts) {
+        if !self.waiting.get() || self.expired.get().is_some() {
+            return;
+        }
+        self.waited_ticks.set(self.waited_ticks.get().saturating_add(1));
+        let (limit, least) = match self.phase.get() {
+            Phase::Idle => (timeouts.idle, u64::MAX),
+            Phase::Head => (timeouts.head, u64::MAX),
+            Phase::Body | Phase::Reply => (timeouts.stall, timeouts.stall_min_bytes),
+        };
+        if self.waited_ticks.get() <= ticks(limit) {
+            return;
+        }
+        if self.moved_bytes.get() >= least {
+            return self.enter(self.phase.get());
+        }
+        self.expire();
+    }
+
+    fn expire(&self) {
+        let phase = self.phase.get();
+        self.expired.set(Some(Expired(phase)));
+        // A slow sender can still be told so.
+        let both = matches!(phase, Phase::Idle | Phase::Reply);
+        self.socket
+            .shutdown(if both { Shutdown::Both } else { Shutdown::Read });
+    }
+}
+
+impl Sweeper {
+    /// A sweeper without connections; [`Sweeper::run`] has to be spawned.
+    #[must_use]
+    pub fn new(timeouts: Timeouts) -> Rc<Self> {
+        Rc::new(Self {
+            timeouts,
+            watches: RefCell::default(),
+        })
+    }
+
+    /// Looks after a connection until its watch is dropped.
+    #[must_use]
+    pub fn watch(&self, socket: Rc<Socket>) -> Rc<Watch> {
+        let watch = Rc::new(Watch {
+            socket,
+            phase: Cell::new(Phase::Idle),
+            waiting: Cell::new(false),
+            waited_ticks: Cell::new(0),
+            moved_bytes: Cell::new(0),
+            expired: Cell::new(None),
+        });
+        self.watches.borrow_mut().push(Rc::downgrade(&watch));
+        watch
+    }
+
+    /// Closes the connections that are between requests.
+    pub fn close_idle(&self) {
+        self.each(|watch| {
+            if watch.phase() == Phase::Idle && watch.waiting.get() {
+                watch.socket.shutdown(Shutdown::Both);
+            }
+        });
+    }
+
+    /// Closes all connections, whatever they are doing.
+    pub fn close_all(&self) {
+        self.each(|watch| watch.socket.shutdown(Shutdown::Both));
+    }
+
+    /// Sweeps until the sweeper is dropped by everyone else.
+    pub async fn run(sweeper: Weak<Self>) {
+        loop {
+            ring::sleep(Duration::from_millis(SWEEP_INTERVAL_MS)).await;
+            let Some(sweeper) = sweeper.upgrade() else { return };
+            sweeper.each(|watch| watch.tick(&sweeper.timeouts));
+        }
+    }
+
+    fn each(&self, mut act: impl FnMut(&Watch)) {
+        self.watches
+            .borrow_mut()
+            .retain(|watch| watch.upgrade().inspect(|watch| act(watch)).is_some());
+    }
+}
+
+fn ticks(limit: Duration) -> u32 {
+    u32::try_from(limit.as_millis() / u128::from(SWEEP_INTERVAL_MS)).unwrap_or(u32::MAX)
+}

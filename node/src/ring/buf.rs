@@ -1,0 +1,164 @@
+//! Memory for `O_DIRECT`.
+#![allow(
+    unsafe_code,
+    reason = "aligned memory comes from the raw allocator; the runtime's buffer traits are unsafe"
+)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+use crate::limits::BLOCK_BYTES;
+
+/// A byte vector of fixed capacity, aligned to [`BLOCK_BYTES`]. All its memory is initialised, always.
+pub struct AlignedBuf {
+    memory: NonNull<u8>,
+    capacity: usize,
+    len: usize,
+}
+
+// SAFETY: it owns its memory as a `Vec<u8>` does; nothing is shared.
+unsafe impl Send for AlignedBuf {}
+
+impl AlignedBuf {
+    /// An empty buffer for `capacity` bytes, rounded up to whole blocks, at least one.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        let capacity = capacity.max(1).next_multiple_of(BLOCK_BYTES);
+        let layout = layout(capacity);
+        // SAFETY: the size is not zero.
+        let memory = unsafe { alloc_zeroed(layout) };
+        let Some(memory) = NonNull::new(memory) else {
+            handle_alloc_error(layout)
+        };
+        Self {
+            memory,
+            capacity,
+            len: 0,
+        }
+    }
+
+    /// Bytes in use.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no byte is in use.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Most bytes it can hold, a multiple of [`BLOCK_BYTES`].
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Makes `len` bytes be in use (at most the capacity); new ones are zero.
+    pub fn resize_zeroed(&mut self, len: usize) {
+        let len = len.min(self.capacity);
+        let old = self.len;
+        if let Some(new) = self.full_mut().get_mut(old..len) {
+            new.fill(0);
+        }
+        self.len = len;
+    }
+
+    /// Drops the bytes from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// No byte is in use afterwards.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// All memory, in use or not (then with whatever was there before).
+    pub fn full_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the memory is ours, `capacity` bytes long and initialised since it was allocated.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.capacity) }
+    }
+
+    /// The memory behind the bytes in use; say with [`AlignedBuf::advance`] how much was filled.
+    pub fn spare_mut(&mut self) -> &mut [u8] {
+        let len = self.len;
+        self.full_mut().get_mut(len..).unwrap_or_default()
+    }
+
+    /// Takes `n` more bytes of the spare memory in use, at most all.
+    pub fn advance(&mut self, n: usize) {
+        self.len = self.len.saturating_add(n).min(self.capacity);
+    }
+
+    /// Appends as much of `bytes` as fits; returns how much.
+    pub fn append(&mut self, bytes: &[u8]) -> usize {
+        let n = bytes.len().min(self.capacity - self.len);
+        let (spare, bytes) = (self.spare_mut().get_mut(..n), bytes.get(..n));
+        if let (Some(spare), Some(bytes)) = (spare, bytes) {
+            spare.copy_from_slice(bytes);
+        }
+        self.len += n;
+        n
+    }
+}
+
+impl Deref for AlignedBuf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `len` never exceeds `capacity`, and all of it is initialised.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), self.len) }
+    }
+}
+
+impl DerefMut for AlignedBuf {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for `deref`, and the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for AlignedBuf {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this very layout.
+        unsafe { dealloc(self.memory.as_ptr(), layout(self.capacity)) }
+    }
+}
+
+impl std::fmt::Debug for AlignedBuf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AlignedBuf({} of {})", self.len, self.capacity)
+    }
+}
+
+// SAFETY: the memory is on the heap and does not move with the value; `len` bytes are initialised.
+unsafe impl monoio::buf::IoBuf for AlignedBuf {
+    fn read_ptr(&self) -> *const u8 {
+        self.memory.as_ptr()
+    }
+
+    fn bytes_init(&self) -> usize {
+        self.len
+    }
+}
+
+// SAFETY: as above; the ring writes into the bytes in use only, and their number stays what it is.
+unsafe impl monoio::buf::IoBufMut for AlignedBuf {
+    fn write_ptr(&mut self) -> *mut u8 {
+        self.memory.as_ptr()
+    }
+
+    fn bytes_total(&mut self) -> usize {
+        self.len
+    }
+
+    unsafe fn set_init(&mut self, _: usize) {}
+}
+
+fn layout(capacity: usize) -> Layout {
+    // A capacity that overflows when rounded is no request a caller with bounded buffers can make.
+    Layout::from_size_align(capacity, BLOCK_BYTES).unwrap_or(Layout::new::<[u8; BLOCK_BYTES]>())
+}
