@@ -54,3 +54,19 @@ pub const UNREAD_BODY_MAX_BYTES: u64 = 256 << 10;
 pub const LINGER_MAX_BYTES: u64 = 4 << 20;
 /// Small changes in a row for another shard after which a connection moves there.
 pub const HANDOFF_AFTER_COUNT: u32 = 4;
+/// Block cache of the local tree.
+pub const TREE_CACHE_BYTES: u64 = 256 << 20;
+/// Rows gathered in memory before the local tree writes them out.
+pub const TREE_MEMTABLE_BYTES: u64 = 64 << 20;
+/// `DATA/state`: a few hundred bytes, and a position for each of at most 255 logs.
+pub const STATE_MAX_BYTES: usize = 64 << 10;
+/// Segments that a shard keeps open for reading.
+pub const OPEN_SEGMENTS_MAX_COUNT: usize = 1024;
+/// Entries that one step of purging takes: some 100 KiB of record, a few milliseconds.
+pub const PURGE_STEP_ENTRIES: usize = 1000;
+/// Space first given to a large blob; each next piece doubles what it has.
+pub const BLOB_ALLOCATE_MIN_BYTES: u64 = 1 << 20;
+/// Most space given to a large blob ahead of its bytes.
+pub const BLOB_ALLOCATE_MAX_BYTES: u64 = 64 << 20;
+/// Bytes of a file summed in one go: some 150 microseconds of a core.
+pub const SUM_SLICE_BYTES: usize = 256 << 10;

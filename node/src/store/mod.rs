@@ -1,1 +1,317 @@
-//! The shard log, blobs and the local tree: where a change becomes durable.
+//! The store: where a change becomes durable, and where files are read from.
+//!
+//! One [`Owner`] per log decides and writes; a [`Store`] per shard is what the protocols hold: it sends
+//! changes to the owner, wherever that lives, and reads the tree and the blobs itself.
+//!
+//! `docs/format.md` describes every byte that is written here.
+
+mod blob;
+mod blob_row;
+mod content;
+mod error;
+pub mod log;
+mod owner;
+mod pins;
+mod record;
+pub mod rows;
+mod state;
+mod sums;
+mod sweep;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use filegrid_tree::{BlobId, Command, FileRow, IdMaker, Protocol, Row, TreePath, View, lookup};
+use futures::StreamExt;
+use futures::channel::{mpsc, oneshot};
+
+use self::content::{Located, Reader};
+use self::rows::Rows;
+use crate::disk::Disk;
+
+pub use self::blob::BlobWriter;
+pub use self::blob_row::Whereabouts;
+pub use self::content::{Content, Opened, Piece};
+pub use self::error::StoreError;
+pub use self::owner::{InlineBlob, Opening, Owner, Receipt, Staged};
+pub use self::pins::{AllPins, PinSet, Pinned, Pins};
+pub use self::state::{FORMAT, State};
+
+/// The directory of a log and its large blobs.
+#[must_use]
+pub fn log_directory(data: &Path, log: u8) -> PathBuf {
+    data.join(format!("shard-{log:02}"))
+}
+
+/// The log that owns an association. Depends only on the number of logs, which is fixed for a `DATA`.
+#[must_use]
+pub fn log_of(association: &[u8; 16], logs: u8) -> u8 {
+    let sum = crc32fast::hash(association);
+    u8::try_from(sum % u32::from(logs.max(1))).unwrap_or(0)
+}
+
+/// What a shard asks of an owner on another one.
+pub enum OwnerRequest {
+    /// See [`Owner::commit`].
+    Commit {
+        /// The association.
+        association: [u8; 16],
+        /// Who writes.
+        protocol: Protocol,
+        /// What is to be done.
+        command: Command,
+        /// Small blobs that come with it.
+        riding: Vec<InlineBlob>,
+        /// Small blobs that are in the log already.
+        staged: Vec<Staged>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Receipt, StoreError>>,
+    },
+    /// See [`Owner::stage`].
+    Stage {
+        /// The blob.
+        blob: InlineBlob,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<Staged, StoreError>>,
+    },
+}
+
+/// The way to an owner: one per log, shared by all shards.
+pub type OwnerSender = mpsc::UnboundedSender<OwnerRequest>;
+
+/// What the shards of a node share.
+#[derive(Clone)]
+pub struct Shared {
+    /// Identity of the node and number of its starts.
+    pub state: State,
+    /// `DATA`.
+    pub data: PathBuf,
+    /// The local tree.
+    pub rows: Arc<dyn Rows>,
+    /// Pins of all shards.
+    pub pins: AllPins,
+    /// One sender a log. Unbounded in form only: a connection waits for the answer to one request before
+    /// it sends the next.
+    pub owners: Vec<OwnerSender>,
+}
+
+/// A shard's handle on the store. Cheap to clone.
+#[derive(Clone)]
+pub struct Store(Rc<Inner>);
+
+struct Inner {
+    shared: Shared,
+    disk: Rc<dyn Disk>,
+    pins: Pins,
+    /// Owners that live on this shard.
+    local: RefCell<HashMap<u8, Rc<Owner>>>,
+    reader: Rc<Reader>,
+    ids: RefCell<IdMaker>,
+    /// Versions whose bytes are damaged: reported once, not summed again in this start.
+    unreadable: RefCell<std::collections::HashSet<u64>>,
+}
+
+impl Store {
+    /// The handle of a shard.
+    #[must_use]
+    pub fn new(shared: Shared, shard: u8, disk: Rc<dyn Disk>) -> Self {
+        let ids = IdMaker::new(shared.state.node, shared.state.starts, shard);
+        let reader = Rc::new(Reader::new(Rc::clone(&disk), shared.data.clone()));
+        let pins = shared.pins.of(usize::from(shard));
+        Self(Rc::new(Inner {
+            shared,
+            disk,
+            pins,
+            local: RefCell::default(),
+            reader,
+            ids: RefCell::new(ids),
+            unreadable: RefCell::default(),
+        }))
+    }
+
+    /// Makes an owner of this shard known to it.
+    pub fn adopt(&self, log: u8, owner: Rc<Owner>) {
+        self.0.local.borrow_mut().insert(log, owner);
+    }
+
+    /// Serves what other shards ask of an owner, until they are all gone.
+    pub async fn serve(owner: Rc<Owner>, mut requests: mpsc::UnboundedReceiver<OwnerRequest>, spawn: Spawn) {
+        while let Some(request) = requests.next().await {
+            match request {
+                OwnerRequest::Commit { association, protocol, command, riding, staged, reply } => {
+                    let owner = Rc::clone(&owner);
+                    spawn(Box::pin(async move {
+                        let done = owner.commit(association, protocol, command, riding, staged).await;
+                        // The connection may be gone; the change stands all the same.
+                        let _ = reply.send(done);
+                    }));
+                }
+                OwnerRequest::Stage { blob, reply } => {
+                    let _ = reply.send(owner.stage(&blob));
+                }
+            }
+        }
+    }
+
+    /// Number of the log that owns an association.
+    #[must_use]
+    pub fn log_of(&self, association: &[u8; 16]) -> u8 {
+        log_of(association, self.0.shared.state.logs)
+    }
+
+    /// Whether an association's owner lives on this shard.
+    #[must_use]
+    pub fn owns(&self, association: &[u8; 16]) -> bool {
+        self.0.local.borrow().contains_key(&self.log_of(association))
+    }
+
+    /// A consistent view of the tree.
+    #[must_use]
+    pub fn view(&self) -> Box<dyn View + Send> {
+        self.0.shared.rows.snapshot()
+    }
+
+    /// A fresh id for a blob.
+    #[must_use]
+    pub fn blob_id(&self) -> BlobId {
+        self.0.ids.borrow_mut().next_id()
+    }
+
+    /// Does a command; comes back when it is durable and applied.
+    ///
+    /// # Errors
+    ///
+    /// See [`Owner::commit`].
+    pub async fn commit(
+        &self,
+        association: [u8; 16],
+        protocol: Protocol,
+        command: Command,
+        riding: Vec<InlineBlob>,
+        staged: Vec<Staged>,
+    ) -> Result<Receipt, StoreError> {
+        let log = self.log_of(&association);
+        if let Some(owner) = self.local(log) {
+            return owner.commit(association, protocol, command, riding, staged).await;
+        }
+        self.ask(log, |reply| OwnerRequest::Commit { association, protocol, command, riding, staged, reply }).await
+    }
+
+    /// Puts a small blob into the log ahead of the change that will refer to it.
+    ///
+    /// # Errors
+    ///
+    /// See [`Owner::stage`].
+    pub async fn stage(&self, association: &[u8; 16], blob: InlineBlob) -> Result<Staged, StoreError> {
+        let log = self.log_of(association);
+        if let Some(owner) = self.local(log) {
+            return owner.stage(&blob);
+        }
+        self.ask(log, |reply| OwnerRequest::Stage { blob, reply }).await
+    }
+
+    /// Begins a large blob.
+    ///
+    /// # Errors
+    ///
+    /// If the disk refuses.
+    pub async fn blob_writer(&self, association: &[u8; 16]) -> Result<BlobWriter, StoreError> {
+        let blobs = log_directory(&self.0.shared.data, self.log_of(association)).join("blobs");
+        let blob = self.blob_id();
+        let pin = self.0.pins.pin(Pinned::Blob(blob));
+        BlobWriter::create(Rc::clone(&self.0.disk), &blobs, blob, pin).await
+    }
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    ///
+    /// Not found, a directory, or a tree that cannot be read.
+    pub fn open(&self, association: &[u8; 16], path: &TreePath) -> Result<Opened, StoreError> {
+        let found = self.0.pins.hold(|pin| {
+            let view = self.view();
+            let row = match lookup(view.as_ref(), *association, path)? {
+                Some(Row::File(row)) => row,
+                Some(Row::Dir(_)) => {
+                    return Err(filegrid_tree::TreeError::IsDirectory(path.to_string()).into());
+                }
+                None => return Err(filegrid_tree::TreeError::NotFound(path.to_string()).into()),
+            };
+            let located = self.locate(association, view.as_ref(), &row, pin)?;
+            Ok((row, located))
+        });
+        let (found, pins) = found;
+        let (row, located): (FileRow, Vec<Located>) = found?;
+        let log = self.log_of(association);
+        let content = Content::new(Rc::clone(&self.0.reader), log, located, pins);
+        Ok(Opened { row, content })
+    }
+
+    /// Opens a row that was read a moment ago; `None` if its blobs are gone by now.
+    fn open_row(&self, association: &[u8; 16], row: FileRow) -> Result<Option<Opened>, StoreError> {
+        let (located, pins) = self.0.pins.hold(|pin| self.locate(association, self.view().as_ref(), &row, pin));
+        match located {
+            Ok(located) => {
+                let log = self.log_of(association);
+                let content = Content::new(Rc::clone(&self.0.reader), log, located, pins);
+                Ok(Some(Opened { row, content }))
+            }
+            Err(StoreError::Damaged(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_unreadable(&self, version: u64) -> bool {
+        self.0.unreadable.borrow().contains(&version)
+    }
+
+    fn mark_unreadable(&self, version: u64) {
+        self.0.unreadable.borrow_mut().insert(version);
+    }
+
+    /// Finds and pins the blobs of a row that was read from `view`.
+    fn locate(
+        &self,
+        association: &[u8; 16],
+        view: &dyn View,
+        row: &FileRow,
+        pin: &mut dyn FnMut(Pinned),
+    ) -> Result<Vec<Located>, StoreError> {
+        let log = self.log_of(association);
+        let mut located = Vec::with_capacity(row.extents.len());
+        for extent in &row.extents {
+            let found = owner::read_row(view, extent.blob)?.ok_or_else(|| {
+                StoreError::Damaged(format!("blob {} is referred to but not known", extent.blob))
+            })?;
+            pin(match found.place {
+                Whereabouts::File => Pinned::Blob(extent.blob),
+                Whereabouts::Inline(place) => {
+                    Pinned::Segment { log, segment: place.segment, generation: place.generation }
+                }
+            });
+            located.push(Located { extent: *extent, place: found.place });
+        }
+        Ok(located)
+    }
+
+    fn local(&self, log: u8) -> Option<Rc<Owner>> {
+        self.0.local.borrow().get(&log).cloned()
+    }
+
+    async fn ask<T>(
+        &self,
+        log: u8,
+        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> OwnerRequest,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let owner = self.0.shared.owners.get(usize::from(log)).ok_or(StoreError::Fenced)?;
+        owner.unbounded_send(request(reply)).map_err(|_| StoreError::Fenced)?;
+        answer.await.map_err(|_| StoreError::Fenced)?
+    }
+}
+
+/// How the store starts tasks on its shard.
+pub type Spawn = Rc<dyn Fn(futures::future::LocalBoxFuture<'static, ()>)>;

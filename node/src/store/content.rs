@@ -1,0 +1,193 @@
+//! Reading files: looked up and pinned in one step, then piece by piece.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use filegrid_tree::{BlobId, Extent, FileRow};
+
+use super::StoreError;
+use super::blob::blob_path;
+use super::blob_row::Whereabouts;
+use super::log::{Place, RecordKind, segment_name, verify_record};
+use super::pins::PinSet;
+use super::record::BLOB_ID_BYTES;
+use crate::disk::{Access, Disk, DiskFile, OpenHow};
+use crate::limits;
+use crate::ring::AlignedBuf;
+
+/// Length of a record's header in the log.
+const RECORD_HEADER_BYTES: usize = 32;
+
+/// A file's row and its bytes, which stay readable as long as this lives, whatever happens to the file.
+pub struct Opened {
+    /// The row, as it was when the file was opened.
+    pub row: FileRow,
+    /// The bytes.
+    pub content: Content,
+}
+
+/// One extent with the place of its blob.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Located {
+    pub(crate) extent: Extent,
+    pub(crate) place: Whereabouts,
+}
+
+/// The bytes of a file.
+pub struct Content {
+    reader: Rc<Reader>,
+    log: u8,
+    located: Vec<Located>,
+    _pins: PinSet,
+}
+
+/// Some bytes of a file.
+pub enum Piece {
+    /// Of a small blob, verified: `bytes[from..to]`.
+    Bytes {
+        /// The record that holds them.
+        bytes: AlignedBuf,
+        /// First byte.
+        from: usize,
+        /// Byte behind the last.
+        to: usize,
+    },
+    /// Of a large blob: to be sent from its file.
+    File {
+        /// The file.
+        file: Rc<dyn DiskFile>,
+        /// Offset of the first byte in it.
+        offset: u64,
+        /// How many bytes.
+        length: u64,
+    },
+}
+
+impl Piece {
+    /// How many bytes it is.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Bytes { from, to, .. } => (to - from) as u64,
+            Self::File { length, .. } => *length,
+        }
+    }
+
+    /// The bytes of a small blob; empty for a file.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes { bytes, from, to } => bytes.get(*from..*to).unwrap_or_default(),
+            Self::File { .. } => &[],
+        }
+    }
+}
+
+impl Content {
+    pub(crate) fn new(reader: Rc<Reader>, log: u8, located: Vec<Located>, pins: PinSet) -> Self {
+        Self { reader, log, located, _pins: pins }
+    }
+
+    /// The longest piece that starts at `offset` and has at most `max` bytes, within one extent; `None` behind
+    /// the end.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] if a small blob does not match its sum or is not where it should be.
+    pub async fn piece(&self, offset: u64, max: u64) -> Result<Option<Piece>, StoreError> {
+        let mut start = 0;
+        for Located { extent, place } in &self.located {
+            if offset >= start + extent.length {
+                start += extent.length;
+                continue;
+            }
+            let skip = offset - start;
+            let length = (extent.length - skip).min(max);
+            let from = extent.offset + skip;
+            return match place {
+                Whereabouts::File => {
+                    let file = self.reader.blob(self.log, extent.blob).await?;
+                    Ok(Some(Piece::File { file, offset: from, length }))
+                }
+                Whereabouts::Inline(place) => {
+                    let bytes = self.reader.record(self.log, extent.blob, place).await?;
+                    let from = RECORD_HEADER_BYTES + BLOB_ID_BYTES + usize::try_from(from).unwrap_or(usize::MAX);
+                    let to = from + usize::try_from(length).unwrap_or(usize::MAX);
+                    Ok(Some(Piece::Bytes { bytes, from, to }))
+                }
+            };
+        }
+        Ok(None)
+    }
+}
+
+/// Open files of a shard that content is read from.
+pub(crate) struct Reader {
+    disk: Rc<dyn Disk>,
+    data: PathBuf,
+    segments: RefCell<HashMap<(u8, u32), Rc<dyn DiskFile>>>,
+}
+
+const READ: OpenHow = OpenHow { access: Access::Read, create_new: false, direct: false, dsync: false };
+
+impl Reader {
+    pub(crate) fn new(disk: Rc<dyn Disk>, data: PathBuf) -> Self {
+        Self { disk, data, segments: RefCell::new(HashMap::new()) }
+    }
+
+    pub(crate) async fn blob(&self, log: u8, blob: BlobId) -> Result<Rc<dyn DiskFile>, StoreError> {
+        let path = blob_path(&super::log_directory(&self.data, log).join("blobs"), blob);
+        self.disk.open(&path, READ).await.map_err(|error| StoreError::disk("open", &path, &error))
+    }
+
+    async fn segment(&self, log: u8, segment: u32) -> Result<Rc<dyn DiskFile>, StoreError> {
+        if let Some(file) = self.segments.borrow().get(&(log, segment)) {
+            return Ok(Rc::clone(file));
+        }
+        let path = super::log_directory(&self.data, log).join("log").join(segment_name(segment));
+        let file =
+            self.disk.open(&path, READ).await.map_err(|error| StoreError::disk("open", &path, &error))?;
+        let mut segments = self.segments.borrow_mut();
+        if segments.len() >= limits::OPEN_SEGMENTS_MAX_COUNT {
+            segments.clear();
+        }
+        segments.insert((log, segment), Rc::clone(&file));
+        Ok(file)
+    }
+
+    /// The whole record of an inline blob, verified against its id, its generation and its sum.
+    async fn record(&self, log: u8, blob: BlobId, place: &Place) -> Result<AlignedBuf, StoreError> {
+        let file = self.segment(log, place.segment).await?;
+        let bytes = RECORD_HEADER_BYTES + place.length as usize;
+        let mut buffer = AlignedBuf::with_capacity(bytes);
+        buffer.resize_zeroed(bytes);
+        let offset = u64::from(place.offset);
+        let buffer = if file.try_read_cached(&mut buffer, offset) == Some(bytes) {
+            buffer
+        } else {
+            let (read, buffer) = file.read_at(buffer, offset).await;
+            let read = read.map_err(|error| StoreError::Disk(format!("cannot read a blob: {error}")))?;
+            if read < bytes {
+                return Err(damaged(log, blob, place, "the segment is too short"));
+            }
+            buffer
+        };
+        // Compaction writes the record anew under the other kind.
+        let payload = verify_record(&buffer, place, RecordKind::Blob)
+            .or_else(|_| verify_record(&buffer, place, RecordKind::MovedBlob))
+            .map_err(|damage| damaged(log, blob, place, &damage.to_string()))?;
+        if payload.first_chunk() != Some(&blob.0) {
+            return Err(damaged(log, blob, place, "another blob is there"));
+        }
+        Ok(buffer)
+    }
+}
+
+fn damaged(log: u8, blob: BlobId, place: &Place, why: &str) -> StoreError {
+    StoreError::Damaged(format!(
+        "blob {blob} in segment {} of log {log} at byte {}: {why}",
+        place.segment, place.offset
+    ))
+}

@@ -1,0 +1,33 @@
+//! Waking tasks of the same shard.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
+
+/// A condition that tasks of one shard wait for.
+#[derive(Debug, Default)]
+pub(super) struct Notify(RefCell<Vec<Waker>>);
+
+impl Notify {
+    /// Wakes everybody who waits.
+    pub(super) fn notify(&self) {
+        for waker in self.0.take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits until `ready` gives something. It is asked at once and after each [`Notify::notify`].
+    pub(super) async fn until<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
+        poll_fn(|context| match ready() {
+            Some(done) => Poll::Ready(done),
+            None => {
+                let mut wakers = self.0.borrow_mut();
+                if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                    wakers.push(context.waker().clone());
+                }
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,247 @@
+//! Gathering records into batches, and writing those.
+
+use std::rc::Rc;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use super::codec::{BATCH_HEADER_BYTES, BatchHeader, Place, Position, footprint, record_header};
+use super::segments::Segment;
+use super::{Appended, Log, LogError, NewRecord, Space, State};
+use crate::limits::{BATCH_TARGET_BYTES, BLOCK_BYTES};
+use crate::ring::AlignedBuf;
+
+/// Most buffers kept for reuse: those being written, the one being filled, one to spare.
+const SPARE_BUFFERS: usize = 4;
+
+/// A batch that is being gathered or waits for its write.
+pub(super) struct Building {
+    number: u64,
+    segment: Segment,
+    generation: u64,
+    offset: u32,
+    buffer: AlignedBuf,
+    records: u32,
+    /// Highest sequence before it.
+    base: u64,
+    /// Highest sequence with it.
+    last: u64,
+}
+
+/// A batch that is on its way to the disk.
+struct Sealed {
+    number: u64,
+    segment: Segment,
+    offset: u32,
+    buffer: AlignedBuf,
+}
+
+impl Log {
+    /// Puts records into the batch that is being gathered, all into the same one.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was appended then.
+    pub fn append(&self, records: &[NewRecord<'_>], space: Space) -> Result<Appended, LogError> {
+        if self.fenced.get() {
+            return Err(LogError::Fenced);
+        }
+        let need: usize = records.iter().map(|record| footprint(length(record))).sum();
+        let mut state = self.state.borrow_mut();
+        self.make_room(&mut state, need, space)?;
+        let State { building, sequence, .. } = &mut *state;
+        let batch = building.as_mut().ok_or(LogError::Full)?;
+        let places = records.iter().map(|record| batch.add(record)).collect();
+        *sequence = batch.last;
+        let number = batch.number;
+        drop(state);
+        self.work.notify();
+        Ok(Appended { batch: number, places })
+    }
+
+    /// Makes sure that a batch is being gathered that `need` bytes fit into.
+    fn make_room(&self, state: &mut State, need: usize, space: Space) -> Result<(), LogError> {
+        if let Some(batch) = &state.building {
+            let after = batch.buffer.len() + need;
+            let room = batch.segment.bytes as usize - batch.offset as usize;
+            let target = self.options.batch_bytes.min(batch.buffer.capacity());
+            if after <= target && after.next_multiple_of(BLOCK_BYTES) <= room {
+                return Ok(());
+            }
+        }
+        let whole = (BATCH_HEADER_BYTES + need).next_multiple_of(BLOCK_BYTES);
+        let start = state.building.as_ref().map_or(state.end, Building::padded_end);
+        if start as usize + whole > state.active.bytes as usize {
+            if whole > self.options.segment_bytes as usize {
+                return Err(LogError::TooLarge);
+            }
+            self.rotate(state, whole, space)?;
+        } else {
+            state.close_building();
+        }
+        state.begin(whole, self.options.batch_bytes);
+        Ok(())
+    }
+
+    /// Goes on in the next ready segment, in a new generation.
+    fn rotate(&self, state: &mut State, whole: usize, space: Space) -> Result<(), LogError> {
+        let kept = if space == Space::Upload { self.options.reserve_segments } else { 0 };
+        if state.ready.len() <= kept {
+            self.lacking.notify();
+            return Err(LogError::Full);
+        }
+        let next = state.ready.iter().position(|segment| segment.bytes as usize >= whole).ok_or(LogError::Full)?;
+        let next = state.ready.swap_remove(next);
+        state.close_building();
+        let full = std::mem::replace(&mut state.active, next);
+        state.sealed.insert(state.generation, full);
+        state.generation += 1;
+        state.end = 0;
+        self.lacking.notify();
+        Ok(())
+    }
+
+    /// Writes batches, for ever: until a write fails.
+    pub async fn run(&self) {
+        let mut writes = FuturesUnordered::new();
+        loop {
+            while writes.len() < self.options.in_flight
+                && let Some(batch) = self.seal_next()
+            {
+                writes.push(write(batch));
+            }
+            let done = if writes.len() < self.options.in_flight {
+                let more = self.work.until(|| self.state.borrow().has_work().then_some(()));
+                futures::pin_mut!(more);
+                match futures::future::select(more, writes.next()).await {
+                    futures::future::Either::Left(_) => continue,
+                    futures::future::Either::Right((Some(done), _)) => done,
+                    futures::future::Either::Right((None, more)) => {
+                        more.await;
+                        continue;
+                    }
+                }
+            } else if let Some(done) = writes.next().await {
+                done
+            } else {
+                continue;
+            };
+            match done {
+                Ok(batch) => self.written(batch),
+                Err(error) => return self.fence(&error.to_string()),
+            }
+        }
+    }
+
+    /// Takes the oldest batch and gives it its header.
+    fn seal_next(&self) -> Option<Sealed> {
+        let mut state = self.state.borrow_mut();
+        if state.closed.is_empty() {
+            state.close_building();
+        }
+        let batch = state.closed.pop_front()?;
+        let mark = state.positions.get(&state.front).map_or(0, |position| position.sequence);
+        let Building { number, segment, generation, offset, mut buffer, records, base, last } = batch;
+        let header = BatchHeader {
+            generation,
+            offset,
+            length: u32::try_from(buffer.len()).unwrap_or(u32::MAX),
+            records,
+            previous: state.crc,
+            mark,
+            base,
+            crc: 0,
+        };
+        state.crc = header.seal(&mut buffer);
+        buffer.resize_zeroed(buffer.len().next_multiple_of(BLOCK_BYTES));
+        let end = offset + u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        let position = Position { generation, segment: segment.number, offset: end, sequence: last, crc: state.crc };
+        state.positions.insert(number, position);
+        Some(Sealed { number, segment, offset, buffer })
+    }
+
+    fn written(&self, batch: Sealed) {
+        let mut state = self.state.borrow_mut();
+        state.early.push(batch.number);
+        while let Some(next) = state.early.iter().position(|number| *number == state.front + 1) {
+            state.early.swap_remove(next);
+            state.front += 1;
+        }
+        if state.buffers.len() < SPARE_BUFFERS && batch.buffer.capacity() <= 2 * BATCH_TARGET_BYTES {
+            state.buffers.push(batch.buffer);
+        }
+        drop(state);
+        self.moved.notify();
+    }
+}
+
+impl State {
+    fn has_work(&self) -> bool {
+        self.building.is_some() || !self.closed.is_empty()
+    }
+
+    fn close_building(&mut self) {
+        if let Some(batch) = self.building.take() {
+            self.end = batch.padded_end();
+            self.closed.push_back(batch);
+        }
+    }
+
+    fn begin(&mut self, whole: usize, target: usize) {
+        let fits = |buffer: &AlignedBuf| buffer.capacity() >= whole;
+        let found = self.buffers.iter().position(fits);
+        let mut buffer = match found {
+            Some(at) => self.buffers.swap_remove(at),
+            None => AlignedBuf::with_capacity(whole.max(target)),
+        };
+        buffer.clear();
+        buffer.resize_zeroed(BATCH_HEADER_BYTES);
+        self.building = Some(Building {
+            number: self.next_batch,
+            segment: self.active.clone(),
+            generation: self.generation,
+            offset: self.end,
+            buffer,
+            records: 0,
+            base: self.sequence,
+            last: self.sequence,
+        });
+        self.next_batch += 1;
+    }
+}
+
+impl Building {
+    fn padded_end(&self) -> u32 {
+        self.offset + u32::try_from(self.buffer.len().next_multiple_of(BLOCK_BYTES)).unwrap_or(u32::MAX)
+    }
+
+    /// Room was made before.
+    fn add(&mut self, record: &NewRecord<'_>) -> Place {
+        let start = self.buffer.len();
+        let header = record_header(record.kind, self.generation, record.sequence, record.parts);
+        self.buffer.append(&header);
+        record.parts.iter().for_each(|part| {
+            self.buffer.append(part);
+        });
+        self.buffer.resize_zeroed(start + footprint(length(record)));
+        self.records += 1;
+        self.last = self.last.max(record.sequence);
+        Place {
+            segment: self.segment.number,
+            generation: self.generation,
+            offset: self.offset + u32::try_from(start).unwrap_or(u32::MAX),
+            length: u32::try_from(length(record)).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+fn length(record: &NewRecord<'_>) -> usize {
+    record.parts.iter().map(|part| part.len()).sum()
+}
+
+async fn write(batch: Sealed) -> std::io::Result<Sealed> {
+    let Sealed { number, segment, offset, buffer } = batch;
+    let file = Rc::clone(&segment.file);
+    let (written, buffer) = file.write_at(buffer, u64::from(offset)).await;
+    written.map(|()| Sealed { number, segment, offset, buffer })
+}

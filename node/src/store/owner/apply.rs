@@ -1,0 +1,212 @@
+//! From a durable change to rows.
+
+use std::collections::HashMap;
+
+use filegrid_tree::{BlobId, Change, DirId, Sink, View, apply};
+
+use crate::store::StoreError;
+use crate::store::blob_row::{self, BlobRow, Whereabouts};
+use crate::store::log::{Place, Position};
+use crate::store::rows::RowBatch;
+
+/// Bytes that a record with this payload takes in a segment.
+fn footprint(place: &Place) -> u64 {
+    (u64::from(place.length) + 32).next_multiple_of(8)
+}
+
+/// Key of the count of live bytes of a segment: `s`, log, segment (4 bytes, big endian).
+#[must_use]
+pub(super) fn live_key(log: u8, segment: u32) -> Vec<u8> {
+    let mut key = vec![b's', log];
+    key.extend_from_slice(&segment.to_be_bytes());
+    key
+}
+
+/// Key of the applied position of a log: `a`, log. The value is JSON, as in `DATA/state`.
+#[must_use]
+pub(super) fn position_key(log: u8) -> Vec<u8> {
+    vec![b'a', log]
+}
+
+/// Live bytes a segment.
+pub(super) type Live = HashMap<u32, u64>;
+
+/// Gathers the rows of the changes of one batch.
+pub(super) struct Applier<'a> {
+    log: u8,
+    view: &'a dyn View,
+    live: &'a mut Live,
+    /// Where blobs are that no row knows yet.
+    places: &'a dyn Fn(BlobId) -> Option<Place>,
+    out: RowBatch,
+    /// Blob rows that this batch has changed: the view does not show them yet.
+    blobs: HashMap<BlobId, Option<BlobRow>>,
+    touched: Vec<u32>,
+    /// Large blobs that nothing refers to any more.
+    pub(super) dead: Vec<BlobId>,
+    failed: Option<StoreError>,
+    association: [u8; 16],
+}
+
+impl<'a> Applier<'a> {
+    pub(super) fn new(
+        log: u8,
+        view: &'a dyn View,
+        live: &'a mut Live,
+        places: &'a dyn Fn(BlobId) -> Option<Place>,
+    ) -> Self {
+        Self {
+            log,
+            view,
+            live,
+            places,
+            out: RowBatch::default(),
+            blobs: HashMap::new(),
+            touched: Vec::new(),
+            dead: Vec::new(),
+            failed: None,
+            association: [0; 16],
+        }
+    }
+
+    /// Adds a change.
+    pub(super) fn change(&mut self, change: &Change) -> Result<(), StoreError> {
+        self.association = change.association;
+        let view = self.view;
+        apply(change, view, self)?;
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// Adds a relocation by compaction: takes effect only if the blob still is where it was copied from.
+    pub(super) fn moved(&mut self, blob: BlobId, to: Place) -> Result<(), StoreError> {
+        let Some(mut row) = self.row(blob)? else { return Ok(()) };
+        if let Whereabouts::Inline(from) = row.place {
+            self.count(&from, false);
+            self.count(&to, true);
+            row.place = Whereabouts::Inline(to);
+            self.blobs.insert(blob, Some(row));
+        }
+        Ok(())
+    }
+
+    /// The batch, with the position that it brings the tree to.
+    pub(super) fn finish(mut self, position: &Position) -> Result<(RowBatch, Vec<BlobId>), StoreError> {
+        for (blob, row) in std::mem::take(&mut self.blobs) {
+            match row {
+                Some(row) => self.out.put(blob_row::key(blob), row.encode()),
+                None => self.out.delete(blob_row::key(blob)),
+            }
+        }
+        self.touched.sort_unstable();
+        self.touched.dedup();
+        for segment in std::mem::take(&mut self.touched) {
+            let key = live_key(self.log, segment);
+            match self.live.get(&segment) {
+                Some(bytes) if *bytes > 0 => self.out.put(key, bytes.to_be_bytes().to_vec()),
+                _ => self.out.delete(key),
+            }
+        }
+        let position = serde_json::to_vec(position).map_err(|error| StoreError::Bug(error.to_string()))?;
+        self.out.put(position_key(self.log), position);
+        Ok((self.out, self.dead))
+    }
+
+    fn row(&self, blob: BlobId) -> Result<Option<BlobRow>, StoreError> {
+        if let Some(row) = self.blobs.get(&blob) {
+            return Ok(row.clone());
+        }
+        read_row(self.view, blob)
+    }
+
+    fn count(&mut self, place: &Place, add: bool) {
+        let bytes = self.live.entry(place.segment).or_insert(0);
+        *bytes =
+            if add { *bytes + footprint(place) } else { bytes.saturating_sub(footprint(place)) };
+        self.touched.push(place.segment);
+    }
+
+    fn link(&mut self, blob: BlobId, directory: DirId, name: &str) -> Result<(), StoreError> {
+        let reference = (directory, name.to_owned());
+        // A blob that has just been written has no row, so the tree is not asked.
+        if let Some(place) = (self.places)(blob) {
+            if !self.blobs.contains_key(&blob) {
+                self.count(&place, true);
+                let row = BlobRow { place: Whereabouts::Inline(place), references: vec![reference] };
+                self.blobs.insert(blob, Some(row));
+                return Ok(());
+            }
+        }
+        let mut row = match self.row(blob)? {
+            Some(row) => row,
+            None => {
+                let place = (self.places)(blob).map_or(Whereabouts::File, Whereabouts::Inline);
+                if let Whereabouts::Inline(place) = place {
+                    self.count(&place, true);
+                }
+                BlobRow { place, references: Vec::new() }
+            }
+        };
+        row.references.push(reference);
+        self.blobs.insert(blob, Some(row));
+        Ok(())
+    }
+
+    fn release(&mut self, blob: BlobId, directory: DirId, name: &str) -> Result<(), StoreError> {
+        let Some(mut row) = self.row(blob)? else {
+            return Err(StoreError::Damaged(format!("blob {blob} is released but has no row")));
+        };
+        row.references.retain(|(held, as_name)| !(*held == directory && as_name == name));
+        if !row.references.is_empty() {
+            self.blobs.insert(blob, Some(row));
+            return Ok(());
+        }
+        match row.place {
+            Whereabouts::Inline(place) => self.count(&place, false),
+            Whereabouts::File => self.dead.push(blob),
+        }
+        self.blobs.insert(blob, None);
+        Ok(())
+    }
+
+    fn note(&mut self, result: Result<(), StoreError>) {
+        if let (Err(error), None) = (result, &self.failed) {
+            self.failed = Some(error);
+        }
+    }
+}
+
+impl Sink for Applier<'_> {
+    fn put(&mut self, key: Vec<u8>, mut value: Vec<u8>) {
+        // Rows that wait for their SHA-256 carry the association, so that the sum finds its owner.
+        if key.first() == Some(&b'x') {
+            value.extend_from_slice(&self.association);
+        }
+        self.out.put(key, value);
+    }
+
+    fn delete(&mut self, key: Vec<u8>) {
+        self.out.delete(key);
+    }
+
+    fn blob_linked(&mut self, blob: BlobId, directory: DirId, name: &str) {
+        let result = self.link(blob, directory, name);
+        self.note(result);
+    }
+
+    fn blob_released(&mut self, blob: BlobId, directory: DirId, name: &str) {
+        let result = self.release(blob, directory, name);
+        self.note(result);
+    }
+}
+
+/// The row of a blob.
+pub(crate) fn read_row(view: &dyn View, blob: BlobId) -> Result<Option<BlobRow>, StoreError> {
+    let mut row = None;
+    let found = view
+        .get(&blob_row::key(blob), &mut |bytes| row = BlobRow::decode(bytes))
+        .map_err(|error| StoreError::Disk(error.to_string()))?;
+    if found && row.is_none() {
+        return Err(StoreError::Damaged(format!("the row of blob {blob} cannot be read")));
+    }
+    Ok(row)
+}

@@ -1,0 +1,340 @@
+//! The owner of a log: decides, in log order, what each change does, and makes it durable.
+//!
+//! One owner per log, on one shard. A command is resolved against the tree **plus** the changes that are
+//! queued before it, placed in the batch that is being gathered, and answered once that batch and all
+//! before it are durable and applied to the tree.
+
+mod apply;
+mod compact;
+mod open;
+mod purge;
+mod reclaim;
+
+pub(crate) use self::apply::read_row;
+pub use self::open::Opening;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use filegrid_tree::{BlobId, Change, Command, IdMaker, Overlay, Protocol, Resolved, Stamp, resolve};
+use futures::channel::oneshot;
+
+use self::apply::{Applier, Live};
+use super::StoreError;
+use super::log::{Log, NewRecord, Place, Position, RecordKind, Space};
+use super::pins::{AllPins, PinSet, Pinned, Pins};
+use super::record;
+use super::rows::Rows;
+use crate::clock;
+use crate::disk::Disk;
+
+/// Small blob that rides in the same batch as the change that refers to it.
+#[derive(Debug)]
+pub struct InlineBlob {
+    /// Its id, which the change's extents name.
+    pub id: BlobId,
+    /// Its bytes, at most [`crate::limits::INLINE_MAX_BYTES`].
+    pub bytes: Vec<u8>,
+}
+
+/// An inline blob that is in the log before the change that will refer to it.
+#[derive(Debug)]
+pub struct Staged {
+    /// Its id.
+    pub id: BlobId,
+    /// Where it is.
+    pub(crate) place: Place,
+    /// Keeps its segment until the change is applied or the upload is given up.
+    pub(crate) _pin: PinSet,
+}
+
+/// What a change did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// Sequence of the change in its log.
+    pub sequence: u64,
+    /// The log.
+    pub log: u8,
+    /// The node.
+    pub node: u64,
+}
+
+impl std::fmt::Display for Receipt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}-{}-{}", self.node, self.log, self.sequence)
+    }
+}
+
+type Answer = oneshot::Sender<Result<Receipt, StoreError>>;
+
+/// What waits for its batch to be durable.
+enum Queued {
+    Change { change: Change, places: Vec<(BlobId, Place)>, sequence: u64, answer: Answer },
+    Moved { blobs: Vec<(BlobId, Place)> },
+}
+
+/// The owner of one log.
+pub struct Owner {
+    number: u8,
+    /// Number of logs of the node.
+    logs: u8,
+    node: u64,
+    log: Log,
+    rows: Arc<dyn Rows>,
+    disk: Rc<dyn Disk>,
+    directory: PathBuf,
+    pins: Pins,
+    all_pins: AllPins,
+    ids: RefCell<IdMaker>,
+    overlay: RefCell<Overlay>,
+    queue: RefCell<VecDeque<(u64, Queued)>>,
+    live: RefCell<Live>,
+    sequence: Cell<u64>,
+    version: Cell<u64>,
+    applied: Cell<Position>,
+    dead: RefCell<Vec<BlobId>>,
+    fenced: Cell<bool>,
+    low_on_space: Cell<bool>,
+}
+
+impl Owner {
+    /// The directory of the log's large blobs.
+    #[must_use]
+    pub fn blobs_directory(&self) -> PathBuf {
+        self.directory.join("blobs")
+    }
+
+    /// Whether a write of the log has failed: nothing is acknowledged any more.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        self.fenced.get()
+    }
+
+    /// Refuses uploads while the disk is below its low-water mark.
+    pub fn set_low_on_space(&self, low: bool) {
+        self.low_on_space.set(low);
+    }
+
+    /// Writes an inline blob ahead of its change. Needs no wait: it is durable at the latest with the batch of
+    /// the change, which comes later in the same log.
+    ///
+    /// # Errors
+    ///
+    /// When there is no space for uploads, or the log is fenced.
+    pub fn stage(&self, blob: &InlineBlob) -> Result<Staged, StoreError> {
+        self.writable(Space::Upload)?;
+        let parts: [&[u8]; 2] = [&blob.id.0, &blob.bytes];
+        let record = NewRecord { kind: RecordKind::Blob, sequence: 0, parts: &parts };
+        let appended = self.log.append(&[record], Space::Upload)?;
+        let place = appended.places.first().copied().ok_or_else(misplaced)?;
+        let pin = self.pins.pin(self.segment_of(&place));
+        Ok(Staged { id: blob.id, place, _pin: pin })
+    }
+
+    /// Does a command. The answer comes when the change is durable and applied.
+    ///
+    /// # Errors
+    ///
+    /// What the tree refuses, no space, or a fenced log. Nothing has happened then, except that after
+    /// [`StoreError::Fenced`] the outcome is unknown.
+    pub async fn commit(
+        &self,
+        association: [u8; 16],
+        protocol: Protocol,
+        command: Command,
+        riding: Vec<InlineBlob>,
+        staged: Vec<Staged>,
+    ) -> Result<Receipt, StoreError> {
+        let answer = self.submit(association, protocol, &command, &riding, &staged)?;
+        drop(riding);
+        let receipt = answer.await.map_err(|_| StoreError::Fenced)?;
+        drop(staged);
+        receipt
+    }
+
+    fn submit(
+        &self,
+        association: [u8; 16],
+        protocol: Protocol,
+        command: &Command,
+        riding: &[InlineBlob],
+        staged: &[Staged],
+    ) -> Result<oneshot::Receiver<Result<Receipt, StoreError>>, StoreError> {
+        let space = space_of(command);
+        self.writable(space)?;
+        let resolved = self.resolve(association, protocol, command)?;
+        let sequence = self.sequence.get() + 1;
+        let (batch, places) = self.append(&resolved, riding, staged, sequence, space)?;
+        self.sequence.set(sequence);
+        self.overlay.borrow_mut().push(sequence, &resolved.change);
+        let (answer, receiver) = oneshot::channel();
+        let queued = Queued::Change { change: resolved.change, places, sequence, answer };
+        self.queue.borrow_mut().push_back((batch, queued));
+        Ok(receiver)
+    }
+
+    fn resolve(
+        &self,
+        association: [u8; 16],
+        protocol: Protocol,
+        command: &Command,
+    ) -> Result<Resolved, StoreError> {
+        let version = clock::now_us().max(self.version.get() + 1);
+        let stamp = Stamp { now_ms: clock::now_ms(), version, protocol };
+        let view = self.rows.snapshot();
+        let overlay = self.overlay.borrow();
+        let seen = overlay.over(view.as_ref());
+        let resolved = resolve(&seen, association, stamp, &mut self.ids.borrow_mut(), command)?;
+        self.version.set(version);
+        Ok(resolved)
+    }
+
+    /// Puts the riding blobs and the change into the batch that is being gathered.
+    fn append(
+        &self,
+        resolved: &Resolved,
+        riding: &[InlineBlob],
+        staged: &[Staged],
+        sequence: u64,
+        space: Space,
+    ) -> Result<(u64, Vec<(BlobId, Place)>), StoreError> {
+        let mut places: Vec<_> = staged.iter().map(|staged| (staged.id, staged.place)).collect();
+        let payload = record::encode(&resolved.change, &places);
+        let parts: Vec<[&[u8]; 2]> =
+            riding.iter().map(|blob| [blob.id.0.as_slice(), blob.bytes.as_slice()]).collect();
+        let change: [&[u8]; 1] = [&payload];
+        let mut records: Vec<_> = parts
+            .iter()
+            .map(|parts| NewRecord { kind: RecordKind::Blob, sequence: 0, parts })
+            .collect();
+        records.push(NewRecord { kind: RecordKind::Change, sequence, parts: &change });
+        let appended = self.log.append(&records, space)?;
+        places.extend(riding.iter().map(|blob| blob.id).zip(appended.places));
+        Ok((appended.batch, places))
+    }
+
+    fn writable(&self, space: Space) -> Result<(), StoreError> {
+        if self.fenced.get() {
+            return Err(StoreError::Fenced);
+        }
+        if space == Space::Upload && self.low_on_space.get() {
+            return Err(StoreError::Full);
+        }
+        Ok(())
+    }
+
+    /// Writes the log and keeps segments ready, for ever: the tasks beside [`Owner::run`].
+    pub async fn write(self: Rc<Self>) {
+        futures::join!(self.log.run(), self.log.maintain());
+    }
+
+    /// Flushes the log for the clean mark in `DATA/state`. Nothing may be committed any more.
+    ///
+    /// # Errors
+    ///
+    /// If the log is fenced, or the tree cannot be persisted.
+    pub async fn close(&self) -> Result<Position, StoreError> {
+        let position = self.log.close().await?;
+        self.rows.persist()?;
+        Ok(position)
+    }
+
+    /// Applies and answers what becomes durable, for ever. Returns when the log is fenced or closed.
+    pub async fn run(self: Rc<Self>) {
+        loop {
+            let applied = match self.log.durable().await {
+                Ok(front) => self.apply(front),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = applied {
+                self.fence(&error);
+                return;
+            }
+        }
+    }
+
+    /// Applies everything up to a batch as one step that readers see whole, then answers.
+    fn apply(&self, front: u64) -> Result<(), StoreError> {
+        let mut ready = Vec::new();
+        {
+            let mut queue = self.queue.borrow_mut();
+            while queue.front().is_some_and(|(batch, _)| *batch <= front) {
+                ready.extend(queue.pop_front().map(|(_, queued)| queued));
+            }
+        }
+        let position = self.log.position_after(front);
+        if !ready.is_empty() {
+            self.write_rows(&ready, &position)?;
+        }
+        self.applied.set(position);
+        self.answer(ready);
+        Ok(())
+    }
+
+    fn write_rows(&self, ready: &[Queued], position: &Position) -> Result<(), StoreError> {
+        let view = self.rows.snapshot();
+        let mut live = self.live.borrow_mut();
+        let known: HashMap<BlobId, Place> = ready
+            .iter()
+            .filter_map(|queued| match queued {
+                Queued::Change { places, .. } => Some(places),
+                Queued::Moved { .. } => None,
+            })
+            .flatten()
+            .copied()
+            .collect();
+        let places = |blob| known.get(&blob).copied();
+        let mut applier = Applier::new(self.number, view.as_ref(), &mut live, &places);
+        for queued in ready {
+            match queued {
+                Queued::Change { change, .. } => applier.change(change)?,
+                Queued::Moved { blobs } => {
+                    for (blob, to) in blobs {
+                        applier.moved(*blob, *to)?;
+                    }
+                }
+            }
+        }
+        let (batch, dead) = applier.finish(position)?;
+        self.rows.write(batch)?;
+        self.dead.borrow_mut().extend(dead);
+        Ok(())
+    }
+
+    fn answer(&self, ready: Vec<Queued>) {
+        let mut overlay = self.overlay.borrow_mut();
+        for queued in ready {
+            if let Queued::Change { sequence, answer, change, .. } = queued {
+                overlay.remove(sequence, &change);
+                // A client that is gone does not undo what it asked for.
+                let _ = answer.send(Ok(Receipt { sequence, log: self.number, node: self.node }));
+            }
+        }
+    }
+
+    /// Nothing is acknowledged from here on: the answers are dropped, which closes the connections.
+    fn fence(&self, error: &StoreError) {
+        self.fenced.set(true);
+        self.queue.borrow_mut().clear();
+        tracing::error!(log = self.number, %error, "the log is fenced: outcomes are unknown, restart the node");
+    }
+
+    fn segment_of(&self, place: &Place) -> Pinned {
+        Pinned::Segment { log: self.number, segment: place.segment, generation: place.generation }
+    }
+}
+
+/// Uploads may not use what is kept for the cure.
+fn space_of(command: &Command) -> Space {
+    match command {
+        Command::Publish { .. } | Command::MakeDir { .. } => Space::Upload,
+        _ => Space::Cure,
+    }
+}
+
+fn misplaced() -> StoreError {
+    StoreError::Bug("the log placed no record".to_owned())
+}

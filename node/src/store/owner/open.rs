@@ -1,0 +1,233 @@
+//! Recovery: brings the tree up to the end of the log.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use filegrid_tree::{BlobId, Change, IdMaker, Op, Overlay, Row, View};
+
+use super::apply::{Applier, Live, live_key, position_key};
+use super::Owner;
+use crate::disk::Disk;
+use crate::store::StoreError;
+use crate::store::log::{Log, LogError, LogOptions, Place, Position, RecordKind, Replayed};
+use crate::store::pins::{AllPins, Pins};
+use crate::store::record;
+use crate::store::rows::Rows;
+
+/// What an owner is made from.
+pub struct Opening {
+    /// Number of the log.
+    pub number: u8,
+    /// Number of logs of the node.
+    pub logs: u8,
+    /// Identity of the node.
+    pub node: u64,
+    /// How often the node has been started.
+    pub starts: u32,
+    /// `DATA/shard-NN`.
+    pub directory: PathBuf,
+    /// Options of the log.
+    pub options: LogOptions,
+    /// Where the log was closed cleanly, if it was.
+    pub closed: Option<Position>,
+    /// The disk.
+    pub disk: Rc<dyn Disk>,
+    /// The tree.
+    pub rows: Arc<dyn Rows>,
+    /// Pins of the owner's shard.
+    pub pins: Pins,
+    /// Pins of all shards.
+    pub all_pins: AllPins,
+}
+
+/// Changes applied in one step while replaying.
+const REPLAY_STEP: usize = 1000;
+
+impl Owner {
+    /// Recovers a log and brings the tree up to it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] if acknowledged changes cannot be read, naming the place. Nothing has been
+    /// written then.
+    pub async fn open(opening: Opening) -> Result<Owner, StoreError> {
+        let Opening { number, logs, node, starts, directory, options, closed, disk, rows, pins, all_pins } = opening;
+        let start = Start::read(number, rows.snapshot().as_ref())?;
+        let mut replay = Replay::new(number, Arc::clone(&rows), start);
+        let from = replay.position;
+        let log = Log::open(
+            Rc::clone(&disk),
+            directory.join("log"),
+            options,
+            starts,
+            closed,
+            from,
+            &mut |replayed| replay.record(&replayed),
+        )
+        .await?;
+        let end = log.end();
+        replay.finish(&end)?;
+        let shard = number;
+        Ok(Owner {
+            number,
+            logs,
+            node,
+            log,
+            rows,
+            disk,
+            directory,
+            pins,
+            all_pins,
+            ids: RefCell::new(IdMaker::new(node, starts, shard)),
+            overlay: RefCell::new(Overlay::default()),
+            queue: RefCell::new(VecDeque::new()),
+            live: RefCell::new(replay.live),
+            sequence: Cell::new(end.sequence),
+            version: Cell::new(replay.version),
+            applied: Cell::new(end),
+            dead: RefCell::new(replay.dead),
+            fenced: Cell::new(false),
+            low_on_space: Cell::new(false),
+        })
+    }
+}
+
+/// What the tree knows of the log.
+struct Start {
+    position: Option<Position>,
+    live: Live,
+}
+
+impl Start {
+    fn read(log: u8, view: &dyn View) -> Result<Self, StoreError> {
+        let unreadable = |error: filegrid_tree::ViewError| StoreError::Disk(error.to_string());
+        let mut position = None;
+        let found = view
+            .get(&position_key(log), &mut |bytes| position = serde_json::from_slice(bytes).ok())
+            .map_err(unreadable)?;
+        if found && position.is_none() {
+            return Err(StoreError::Damaged(format!("the applied position of log {log} cannot be read")));
+        }
+        let mut live = Live::new();
+        let (from, to) = (live_key(log, 0), live_key(log, u32::MAX));
+        view.scan(&from, &to, &mut |key, value| {
+            if let (Some((_, segment)), Ok(bytes)) = (key.split_last_chunk::<4>(), value.try_into()) {
+                live.insert(u32::from_be_bytes(*segment), u64::from_be_bytes(bytes));
+            }
+            std::ops::ControlFlow::Continue(())
+        })
+        .map_err(unreadable)?;
+        Ok(Self { position, live })
+    }
+}
+
+/// A step of the replay that waits to be applied.
+enum Step {
+    Change(Change),
+    Moved(BlobId, Place),
+}
+
+struct Replay {
+    log: u8,
+    rows: Arc<dyn Rows>,
+    position: Option<Position>,
+    live: Live,
+    version: u64,
+    dead: Vec<BlobId>,
+    /// Where the blobs met so far are.
+    places: HashMap<BlobId, Place>,
+    steps: Vec<Step>,
+    /// Position behind the last record that `steps` holds.
+    reached: Option<Position>,
+}
+
+impl Replay {
+    fn new(log: u8, rows: Arc<dyn Rows>, start: Start) -> Self {
+        Self {
+            log,
+            rows,
+            position: start.position,
+            live: start.live,
+            version: 0,
+            dead: Vec::new(),
+            places: HashMap::new(),
+            steps: Vec::new(),
+            reached: None,
+        }
+    }
+
+    fn record(&mut self, replayed: &Replayed<'_>) -> Result<(), LogError> {
+        self.step(replayed).map_err(|error| LogError::Refused(error.to_string()))
+    }
+
+    fn step(&mut self, replayed: &Replayed<'_>) -> Result<(), StoreError> {
+        // A position stands behind a whole batch, so rows are only written when a batch is complete.
+        if self.steps.len() >= REPLAY_STEP
+            && let Some(reached) = self.reached
+            && replayed.first_of_batch
+        {
+            self.flush(&reached)?;
+        }
+        match replayed.kind {
+            RecordKind::Blob | RecordKind::MovedBlob => {
+                let blob = replayed
+                    .payload
+                    .first_chunk::<16>()
+                    .ok_or_else(|| StoreError::Damaged("a blob record without an id".to_owned()))?;
+                let blob = filegrid_tree::Id(*blob);
+                if replayed.kind == RecordKind::Blob {
+                    self.places.insert(blob, replayed.place);
+                } else {
+                    self.steps.push(Step::Moved(blob, replayed.place));
+                }
+            }
+            RecordKind::Change => {
+                let record = record::decode(replayed.payload).ok_or_else(|| {
+                    StoreError::Damaged(format!("change {} cannot be read", replayed.sequence))
+                })?;
+                self.places.extend(record.staged);
+                self.version = self.version.max(latest_version(&record.change));
+                self.steps.push(Step::Change(record.change));
+            }
+        }
+        self.reached = Some(replayed.after);
+        Ok(())
+    }
+
+    fn flush(&mut self, position: &Position) -> Result<(), StoreError> {
+        let view = self.rows.snapshot();
+        let known = &self.places;
+        let places = |blob| known.get(&blob).copied();
+        let mut applier = Applier::new(self.log, view.as_ref(), &mut self.live, &places);
+        for step in self.steps.drain(..) {
+            match step {
+                Step::Change(change) => applier.change(&change)?,
+                Step::Moved(blob, to) => applier.moved(blob, to)?,
+            }
+        }
+        let (batch, dead) = applier.finish(position)?;
+        self.rows.write(batch)?;
+        self.dead.extend(dead);
+        Ok(())
+    }
+
+    fn finish(&mut self, end: &Position) -> Result<(), StoreError> {
+        self.flush(end)
+    }
+}
+
+fn latest_version(change: &Change) -> u64 {
+    let version = |row: &Row| if let Row::File(file) = row { file.version } else { 0 };
+    change
+        .ops
+        .iter()
+        .map(|op| match op {
+            Op::Put { row, .. } | Op::Rename { row, .. } => version(row),
+            _ => 0,
+        })
+        .max()
+        .unwrap_or(0)
+}
