@@ -42,11 +42,6 @@ impl Inbound {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// The same, for decoding in place.
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        self.buffer.get_mut(self.start..self.end).unwrap_or_default()
-    }
-
     pub(super) fn consume(&mut self, n: usize) {
         self.start = self.start.saturating_add(n).min(self.end);
     }

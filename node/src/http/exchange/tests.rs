@@ -101,3 +101,26 @@ fn a_body_that_nobody_wants_is_not_asked_for() {
     let text = talk(head);
     assert!(text.starts_with("HTTP/1.1 200") && text.contains("Connection: close"));
 }
+
+#[test]
+fn a_stalled_body_ends_the_connection() {
+    let text = talk(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nxx");
+    assert!(text.is_empty());
+}
+
+#[test]
+fn an_awaited_body_is_asked_for_before_it_comes() {
+    let text = talk(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n");
+    assert!(text.starts_with("HTTP/1.1 100 Continue\r\n\r\n"));
+}
+
+#[test]
+fn a_length_given_twice_is_refused() {
+    let text = talk(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert!(text.starts_with("HTTP/1.1 400"));
+}
+
+#[test]
+fn a_body_over_the_limit_is_not_read() {
+    assert!(talk(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n").is_empty());
+}
