@@ -124,3 +124,84 @@ fn a_length_given_twice_is_refused() {
 fn a_body_over_the_limit_is_not_read() {
     assert!(talk(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n").is_empty());
 }
+
+/// Names its shard and would rather be on the other.
+struct Named(usize);
+
+impl Service for Named {
+    async fn call(&self, exchange: &mut Exchange) -> Result<(), Error> {
+        exchange.prefer_shard(1);
+        let body = format!("shard {}\n", self.0).into_bytes();
+        exchange
+            .reply(Reply {
+                head: ReplyHead::new(200),
+                body: body.into(),
+            })
+            .await
+    }
+}
+
+#[test]
+fn a_connection_moves_with_its_unread_requests() {
+    let text = ring::run(None, || async {
+        let second = Duration::from_secs(9);
+        let sweeper = Sweeper::new(Timeouts {
+            idle: second,
+            head: second,
+            stall: second,
+            stall_min_bytes: 1,
+        });
+        let (drain, admission) = (Drain::new(), Admission::new(9, 9));
+        let (mailboxes, peers): (Vec<_>, Vec<_>) = (0..2)
+            .map(|_| crate::mailbox::mailbox())
+            .map(|(sender, mailbox)| (mailbox, sender))
+            .unzip();
+        let peers = Rc::new(peers);
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local();
+        let mut listener = Some(listener);
+        for (number, mailbox) in mailboxes.into_iter().enumerate() {
+            let (sweeper, peers) = (sweeper.clone(), peers.clone());
+            let shard = Rc::new(Shard {
+                number,
+                sweeper,
+                drain: drain.clone(),
+                peers,
+            });
+            let service = Rc::new(Named(number));
+            let serve =
+                move |socket, unread, permit| serve(shard.clone(), service.clone(), socket, unread, permit);
+            let acceptor = Rc::new(Acceptor {
+                admission: admission.clone(),
+                drain: drain.clone(),
+                serve,
+            });
+            let taker = acceptor.clone();
+            ring::spawn(async move { taker.take_over(mailbox).await });
+            if let Some(listener) = listener.take() {
+                ring::spawn(async move { acceptor.listen(listener).await });
+            }
+        }
+        let (text_to, text) = futures::channel::oneshot::channel();
+        let client = std::thread::spawn(move || {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(5);
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+                .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                .unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            text_to.send(text).unwrap();
+        });
+        let text = text.await.unwrap();
+        client.join().unwrap();
+        assert_eq!(admission.open(), drain.open());
+        text
+    })
+    .unwrap();
+    assert_eq!(
+        (text.matches("shard 0").count(), text.matches("shard 1").count()),
+        (4, 2)
+    );
+}
