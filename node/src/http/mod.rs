@@ -1,1 +1,3 @@
 //! HTTP/1.1: heads, framing, ranges, conditions, replies.
+
+pub mod exchange;

@@ -162,7 +162,8 @@ impl Sweeper {
     pub fn close_idle(&self) {
         self.each(|watch| {
             if watch.phase() == Phase::Idle && watch.waiting.get() {
-                watch.socket.shutdown(Shutdown::Both);
+                // A request that is in the socket already is still read and answered.
+                watch.socket.shutdown(Shutdown::Read);
             }
         });
     }

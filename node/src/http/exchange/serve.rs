@@ -1,0 +1,243 @@
+//! A connection from its first request to its close.
+
+use std::future::Future;
+use std::net::Shutdown;
+use std::rc::Rc;
+
+use super::body::Body;
+use super::inbound::Inbound;
+use super::outbound::Outbound;
+use super::wire::{self, RequestHead};
+use super::{Exchange, Reply, ReplyHead, State};
+use crate::error::Error;
+use crate::limits::{HANDOFF_AFTER_COUNT, LINGER_MAX_BYTES};
+use crate::net::{Drain, Handoff, Peers, Permit, Phase, Sweeper, Watch};
+use crate::ring::Socket;
+
+/// Answers requests.
+pub trait Service: 'static {
+    /// Answers one request. An error before the reply has begun should have been replied by then; otherwise
+    /// the connection is just closed.
+    fn call(&self, exchange: &mut Exchange) -> impl Future<Output = Result<(), Error>>;
+}
+
+/// What the connections of a shard share.
+pub struct Shard {
+    /// Number of the shard, its place in `peers`.
+    pub number: usize,
+    /// Enforces the deadlines.
+    pub sweeper: Rc<Sweeper>,
+    /// Says when to end.
+    pub drain: Rc<Drain>,
+    /// Where connections can move to.
+    pub peers: Peers,
+}
+
+/// The halves of a connection between two requests.
+struct Connection {
+    socket: Rc<Socket>,
+    watch: Rc<Watch>,
+    inbound: Inbound,
+    outbound: Outbound,
+}
+
+/// Serves a connection to its end. `unread`: bytes of the first request that were received elsewhere.
+pub async fn serve<S: Service>(
+    shard: Rc<Shard>,
+    service: Rc<S>,
+    socket: Socket,
+    unread: Vec<u8>,
+    permit: Permit,
+) {
+    let socket = Rc::new(socket);
+    let watch = shard.sweeper.watch(socket.clone());
+    let inbound = Inbound::new(socket.clone(), watch.clone(), unread);
+    let outbound = Outbound::new(socket.clone(), watch.clone());
+    let mut connection = Connection {
+        socket,
+        watch,
+        inbound,
+        outbound,
+    };
+    let mut moves = Moves::default();
+    loop {
+        let head = match next_head(&mut connection).await {
+            Ok(Some(head)) => head,
+            Ok(None) | Err(Error::Disconnected) => return,
+            Err(error) => return refuse(connection, &error).await,
+        };
+        let mut exchange = exchange(connection, head, !shard.drain.is_draining());
+        let result = service.call(&mut exchange).await;
+        if let Err(error) = &result {
+            tracing::debug!(%error, "a request ended with an error");
+        }
+        let done = result.is_ok() && exchange.state == State::Done;
+        let keep = exchange.keep && done && drop_rest(&mut exchange).await.is_ok();
+        let preferred = exchange.preferred;
+        let Exchange {
+            socket,
+            watch,
+            inbound,
+            outbound,
+            state,
+            ..
+        } = exchange;
+        connection = Connection {
+            socket,
+            watch,
+            inbound,
+            outbound,
+        };
+        if !keep || shard.drain.is_draining() {
+            if state == State::Done {
+                linger(connection).await;
+            }
+            return;
+        }
+        if let Some(target) = moves.count(preferred, shard.number) {
+            return hand_over(connection, permit, &shard, target);
+        }
+    }
+}
+
+/// Counts requests in a row that belonged to one other shard.
+#[derive(Default)]
+struct Moves {
+    target: Option<usize>,
+    count: u32,
+}
+
+impl Moves {
+    fn count(&mut self, preferred: Option<usize>, here: usize) -> Option<usize> {
+        let preferred = preferred.filter(|&shard| shard != here);
+        self.count = if preferred.is_some() && preferred == self.target {
+            self.count + 1
+        } else {
+            1
+        };
+        self.target = preferred;
+        preferred.filter(|_| self.count >= HANDOFF_AFTER_COUNT)
+    }
+}
+
+async fn next_head(connection: &mut Connection) -> Result<Option<RequestHead>, Error> {
+    let Connection { watch, inbound, .. } = connection;
+    watch.enter(Phase::Idle);
+    if !inbound.begin().await? {
+        return Ok(None);
+    }
+    watch.enter(Phase::Head);
+    loop {
+        // An empty line before the request is passed over (RFC 9112 §2.2).
+        while inbound.bytes().starts_with(b"\r\n") {
+            inbound.consume(2);
+        }
+        if let Some((head, consumed)) = wire::parse(inbound.bytes())? {
+            inbound.consume(consumed);
+            return Ok(Some(head));
+        }
+        if inbound.more(0).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+fn exchange(connection: Connection, head: RequestHead, keep: bool) -> Exchange {
+    let Connection {
+        socket,
+        watch,
+        inbound,
+        outbound,
+    } = connection;
+    let (body, keep) = (Body::new(head.framing()), keep && head.keep_alive());
+    Exchange {
+        socket,
+        watch,
+        inbound,
+        outbound,
+        head,
+        body,
+        state: State::Unstarted,
+        keep,
+        preferred: None,
+    }
+}
+
+/// Reads what the handler left of a body that is known to be small.
+async fn drop_rest(exchange: &mut Exchange) -> Result<(), Error> {
+    if exchange.body.remaining() == Some(0) {
+        return Ok(());
+    }
+    exchange.watch.enter(Phase::Body);
+    loop {
+        let n = exchange.body.fill(&mut exchange.inbound).await?;
+        if n == 0 {
+            return Ok(());
+        }
+        exchange.body.consume(&mut exchange.inbound, n);
+    }
+}
+
+/// Answers a head that cannot be understood, and closes.
+async fn refuse(connection: Connection, error: &Error) {
+    let status = match error {
+        Error::Timeout(_) => 408,
+        Error::UriTooLong { .. } => 414,
+        Error::HeadTooLarge(_) => 431,
+        _ => 400,
+    };
+    let Connection {
+        watch,
+        mut outbound,
+        socket,
+        inbound,
+    } = connection;
+    watch.enter(Phase::Reply);
+    let reply = Reply {
+        head: ReplyHead::new(status).field("Content-Type", "text/plain; charset=utf-8"),
+        body: error.to_string().into_bytes().into(),
+    };
+    reply
+        .head
+        .write(outbound.held(), Some(reply.body.len() as u64), false, false, true);
+    if outbound.send(&reply.body, b"").await.is_ok() {
+        linger(Connection {
+            socket,
+            watch,
+            inbound,
+            outbound,
+        })
+        .await;
+    }
+}
+
+/// Lets a client that is still sending read the reply: closing now would reset the connection.
+async fn linger(mut connection: Connection) {
+    connection.socket.shutdown(Shutdown::Write);
+    connection.watch.enter(Phase::Head);
+    let mut dropped = 0;
+    while dropped < LINGER_MAX_BYTES {
+        let held = connection.inbound.bytes().len();
+        connection.inbound.consume(held);
+        match connection.inbound.more(0).await {
+            Ok(n) if n > 0 => dropped += n as u64,
+            _ => return,
+        }
+    }
+}
+
+fn hand_over(connection: Connection, permit: Permit, shard: &Shard, target: usize) {
+    let Connection {
+        socket,
+        watch,
+        mut inbound,
+        outbound,
+    } = connection;
+    let unread = inbound.take_unread();
+    drop((watch, inbound, outbound));
+    let fd = Rc::into_inner(socket).and_then(|socket| socket.into_fd().ok());
+    if let (Some(fd), Some(peer)) = (fd, shard.peers.get(target)) {
+        // A shard that is gone takes the connection with it.
+        drop(peer.send(Handoff { fd, unread, permit }));
+    }
+}

@@ -1,0 +1,360 @@
+//! What the connection itself has to know of HTTP/1.1: framing of requests and of replies (RFC 9112).
+
+use std::time::SystemTime;
+
+use crate::clock;
+use crate::error::Error;
+use crate::limits::{HEAD_MAX_BYTES, HEADER_MAX_COUNT, TARGET_MAX_BYTES};
+
+/// Longest line of a chunk size with its extensions, and longest line of trailers.
+const CHUNK_LINE_MAX_BYTES: usize = 1024;
+/// Most bytes of trailers; they are dropped.
+const TRAILERS_MAX_BYTES: usize = 8192;
+
+/// How the body of a request is delimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// No body.
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+}
+
+/// A request head.
+#[derive(Debug)]
+pub struct RequestHead {
+    method: String,
+    target: String,
+    fields: Vec<(String, Vec<u8>)>,
+    http11: bool,
+    framing: Framing,
+    keep_alive: bool,
+    expect_continue: bool,
+}
+
+impl RequestHead {
+    /// The method, as sent.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// The path, still percent-encoded.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.target
+            .split_once('?')
+            .map_or(self.target.as_str(), |(path, _)| path)
+    }
+
+    /// What follows the `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.target.split_once('?').map(|(_, query)| query)
+    }
+
+    /// The first field of this name, in any case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.fields
+            .iter()
+            .find(|(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_slice())
+    }
+
+    /// All fields of this name, in any case.
+    pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields
+            .iter()
+            .filter(move |(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_slice())
+    }
+
+    /// How the body is delimited.
+    #[must_use]
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    pub(super) fn keep_alive(&self) -> bool {
+        self.keep_alive
+    }
+
+    pub(super) fn expects_continue(&self) -> bool {
+        self.expect_continue
+    }
+
+    pub(super) fn is_http11(&self) -> bool {
+        self.http11
+    }
+
+    pub(super) fn is_head(&self) -> bool {
+        self.method == "HEAD"
+    }
+
+    fn has_token(&self, name: &str, token: &str) -> bool {
+        self.headers(name)
+            .flat_map(|value| value.split(|&b| b == b','))
+            .any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    }
+
+    /// RFC 9112 §6: two ways to read a length are none, since a proxy may have chosen the other.
+    fn read_framing(&self) -> Result<Framing, Error> {
+        let coding = self.headers("transfer-encoding").count();
+        let mut lengths = self.headers("content-length");
+        let length = lengths.next();
+        if lengths.next().is_some() || (coding > 0 && length.is_some()) || coding > 1 {
+            return Err(bad("the length of the body is given twice"));
+        }
+        if let Some(value) = self.header("transfer-encoding") {
+            let plain = value.trim_ascii().eq_ignore_ascii_case(b"chunked") && self.http11;
+            return if plain {
+                Ok(Framing::Chunked)
+            } else {
+                Err(bad("this transfer coding is not understood"))
+            };
+        }
+        let Some(length) = length else {
+            return Ok(Framing::None);
+        };
+        let digits = std::str::from_utf8(length)
+            .ok()
+            .filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+        let length = digits
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| bad("bad Content-Length"))?;
+        Ok(Framing::Length(length))
+    }
+}
+
+/// Reads a head from the front of `bytes`, with its length; `None`: it is not complete.
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<(RequestHead, usize)>, Error> {
+    let mut fields = [httparse::EMPTY_HEADER; HEADER_MAX_COUNT];
+    let mut request = httparse::Request::new(&mut fields);
+    let consumed = match request.parse(bytes) {
+        Ok(httparse::Status::Complete(consumed)) => consumed,
+        Ok(httparse::Status::Partial) if bytes.len() < HEAD_MAX_BYTES => return Ok(None),
+        Ok(httparse::Status::Partial) => {
+            return Err(Error::HeadTooLarge(format!(
+                "the head is longer than {HEAD_MAX_BYTES} bytes"
+            )));
+        }
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err(Error::HeadTooLarge(format!(
+                "there are more than {HEADER_MAX_COUNT} fields"
+            )));
+        }
+        Err(error) => return Err(Error::BadRequest(format!("bad request head: {error}"))),
+    };
+    let target = request.path.unwrap_or_default();
+    if target.len() > TARGET_MAX_BYTES {
+        return Err(Error::UriTooLong {
+            limit_bytes: TARGET_MAX_BYTES,
+        });
+    }
+    let mut head = RequestHead {
+        method: request.method.unwrap_or_default().to_owned(),
+        target: target.to_owned(),
+        fields: request
+            .headers
+            .iter()
+            .map(|field| (field.name.to_owned(), field.value.to_vec()))
+            .collect(),
+        http11: request.version == Some(1),
+        framing: Framing::None,
+        keep_alive: false,
+        expect_continue: false,
+    };
+    if head.http11 && head.headers("host").count() != 1 {
+        return Err(bad("one Host field is needed"));
+    }
+    head.framing = head.read_framing()?;
+    let close = head.has_token("connection", "close");
+    head.keep_alive = !close && (head.http11 || head.has_token("connection", "keep-alive"));
+    head.expect_continue = head.http11 && head.has_token("expect", "100-continue");
+    Ok(Some((head, consumed)))
+}
+
+/// The state between two reads of a chunked body.
+#[derive(Debug, Default)]
+pub(super) struct Chunks {
+    place: Place,
+    trailer_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+enum Place {
+    #[default]
+    Size,
+    Data(u64),
+    DataEnd,
+    Trailers,
+}
+
+/// What is at the front of the input.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ChunkStep {
+    /// Framing: drop it.
+    Skip(usize),
+    /// Payload, at least one byte.
+    Data(usize),
+    /// The rest of the framing, dropped as well; the body ends behind it.
+    End(usize),
+    /// Too little to tell.
+    Need,
+}
+
+impl Chunks {
+    pub(super) fn step(&mut self, input: &[u8]) -> Result<ChunkStep, Error> {
+        match &mut self.place {
+            Place::Data(left) => {
+                let n = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                *left -= n as u64;
+                if *left == 0 {
+                    self.place = Place::DataEnd;
+                }
+                Ok(if n == 0 {
+                    ChunkStep::Need
+                } else {
+                    ChunkStep::Data(n)
+                })
+            }
+            Place::DataEnd => match input {
+                [b'\r', b'\n', ..] => {
+                    self.place = Place::Size;
+                    Ok(ChunkStep::Skip(2))
+                }
+                [] | [b'\r'] => Ok(ChunkStep::Need),
+                _ => Err(bad("a chunk is longer than its size")),
+            },
+            Place::Size => {
+                let Some(line) = line(input)? else {
+                    return Ok(ChunkStep::Need);
+                };
+                self.place = match size(line)? {
+                    0 => Place::Trailers,
+                    size => Place::Data(size),
+                };
+                Ok(ChunkStep::Skip(line.len() + 2))
+            }
+            Place::Trailers => {
+                let Some(line) = line(input)? else {
+                    return Ok(ChunkStep::Need);
+                };
+                self.trailer_bytes += line.len() + 2;
+                if self.trailer_bytes > TRAILERS_MAX_BYTES {
+                    return Err(bad("the trailers are too long"));
+                }
+                Ok(if line.is_empty() {
+                    ChunkStep::End(2)
+                } else {
+                    ChunkStep::Skip(line.len() + 2)
+                })
+            }
+        }
+    }
+}
+
+/// A line without its CR LF; a bare LF ends none.
+fn line(input: &[u8]) -> Result<Option<&[u8]>, Error> {
+    match memchr::memchr(b'\n', input) {
+        None if input.len() > CHUNK_LINE_MAX_BYTES => Err(bad("a line of chunk framing is too long")),
+        None => Ok(None),
+        Some(at) if at > CHUNK_LINE_MAX_BYTES => Err(bad("a line of chunk framing is too long")),
+        Some(at) => {
+            let line = input.get(..at).and_then(|line| line.strip_suffix(b"\r"));
+            line.map(Some)
+                .ok_or_else(|| bad("a line of chunk framing ends without CR"))
+        }
+    }
+}
+
+fn size(line: &[u8]) -> Result<u64, Error> {
+    let digits = line
+        .split(|&b| b == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii_end();
+    let valid = (1..=16).contains(&digits.len()) && digits.iter().all(u8::is_ascii_hexdigit);
+    let text = std::str::from_utf8(digits).ok().filter(|_| valid);
+    text.and_then(|text| u64::from_str_radix(text, 16).ok())
+        .ok_or_else(|| bad("bad chunk size"))
+}
+
+/// Writes the size line of a chunk.
+pub(super) fn chunk_size(out: &mut Vec<u8>, len: u64) {
+    out.extend_from_slice(format!("{len:x}\r\n").as_bytes());
+}
+
+/// Status and fields of a reply. Framing, `Date` and `Connection` are added when it is sent.
+#[derive(Debug)]
+pub struct ReplyHead {
+    status: u16,
+    fields: Vec<u8>,
+}
+
+impl ReplyHead {
+    /// A head without fields.
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        Self {
+            status,
+            fields: Vec::new(),
+        }
+    }
+
+    /// Adds a field. A value with a line break is left out: it would be another field.
+    #[must_use]
+    pub fn field(mut self, name: &str, value: &str) -> Self {
+        if !value.bytes().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
+            for part in [name, ": ", value, "\r\n"] {
+                self.fields.extend_from_slice(part.as_bytes());
+            }
+        }
+        self
+    }
+
+    /// Whether such a reply never has a body (RFC 9110 §6.4.1).
+    pub(super) fn has_no_body(&self) -> bool {
+        matches!(self.status, 100..=199 | 204 | 304)
+    }
+
+    pub(super) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        exact: Option<u64>,
+        chunked: bool,
+        keep: bool,
+        http11: bool,
+    ) {
+        let mut number = itoa::Buffer::new();
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(number.format(self.status).as_bytes());
+        out.extend_from_slice(b" \r\n");
+        out.extend_from_slice(&self.fields);
+        if let Some(len) = exact.filter(|_| !matches!(self.status, 100..=199 | 204)) {
+            out.extend_from_slice(b"Content-Length: ");
+            out.extend_from_slice(number.format(len).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        if chunked && !self.has_no_body() {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        let connection: &[u8] = match (keep, http11) {
+            (true, true) => b"",
+            (true, false) => b"Connection: keep-alive\r\n",
+            (false, _) => b"Connection: close\r\n",
+        };
+        out.extend_from_slice(connection);
+        out.extend_from_slice(b"Date: ");
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(clock::now_s());
+        out.extend_from_slice(httpdate::fmt_http_date(now).as_bytes());
+        out.extend_from_slice(b"\r\n\r\n");
+    }
+}
+
+fn bad(detail: &str) -> Error {
+    Error::BadRequest(detail.to_owned())
+}
