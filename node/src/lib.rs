@@ -1,19 +1,24 @@
 //! The storage node of filegrid.
 //!
-//! The life of an upload runs down this list; a module imports from modules further down it, never
-//! back up. `docs/architecture.md` tells the story.
+//! The life of an upload runs down the list in `docs/architecture.md`: `net`, `http`, `auth`, `api`, `multipart`,
+//! `ingest`, `store`, `disk`, `ring`. A module imports from modules further down it, never back up.
 
 pub mod api;
 pub mod archive;
 pub mod auth;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod disk;
 pub mod error;
 pub mod http;
 pub mod ingest;
 pub mod limits;
 pub mod mailbox;
+pub mod metrics;
 pub mod multipart;
 pub mod net;
+pub mod node;
 pub mod ring;
+pub mod shard;
 pub mod store;

@@ -70,3 +70,25 @@ pub const BLOB_ALLOCATE_MIN_BYTES: u64 = 1 << 20;
 pub const BLOB_ALLOCATE_MAX_BYTES: u64 = 64 << 20;
 /// Bytes of a file summed in one go: some 150 microseconds of a core.
 pub const SUM_SLICE_BYTES: usize = 256 << 10;
+/// Ranges of one request: more than any client needs, few enough to answer one by one.
+pub const RANGES_MAX_COUNT: usize = 64;
+/// Longest token that is looked at.
+pub const TOKEN_MAX_BYTES: usize = 4096;
+/// Verified tokens that a shard keeps.
+pub const TOKENS_MAX_COUNT: usize = 10_000;
+/// Least bytes of a body in a stall window, either direction: slower is no transfer.
+pub const STALL_MIN_BYTES: u64 = 1024;
+/// Small blobs of one upload kept in memory before they are put into the log ahead of the change.
+pub const RIDING_MAX_BYTES: usize = 512 << 10;
+/// Bytes of a cold file read at a time.
+pub const COLD_READ_BYTES: usize = 256 << 10;
+/// Bytes of a file sent in one call, so that one fast client does not hold up the shard.
+pub const SEND_SLICE_BYTES: u64 = 1 << 20;
+/// Entries of a listing sent in one piece.
+pub const LISTING_PIECE_BYTES: usize = 64 << 10;
+/// How long a prepared download can be fetched, in milliseconds: part of the wire contract.
+pub const PREPARED_LIFETIME_MS: i64 = 600_000;
+/// Files of one prepared download: some 200 bytes each.
+pub const PREPARED_FILES_MAX_COUNT: usize = 1_000_000;
+/// Prepared downloads of the node at a time.
+pub const PREPARED_MAX_COUNT: usize = 10_000;

@@ -1,1 +1,56 @@
-fn main() {}
+//! The storage node: options, configuration, shards, end.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use filegrid::cli::{self, Cli, Command};
+use filegrid::node::Node;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("FILEGRID_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    log.with_ansi(std::io::stderr().is_terminal()).init();
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), String> {
+    let config = cli.config()?;
+    if let Some(Command::AddUser(user)) = &cli.command {
+        return cli::add_user(&config, user);
+    }
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| error.to_string())?;
+    let node = Node::start(config)?;
+    if let Some(first) = &node.first {
+        cli::print_keys(first);
+        if let Some(http) = node.http {
+            cli::print_first_upload(first, http);
+        }
+    }
+    if let Some(http) = node.http {
+        tracing::info!("REST on http://{http}");
+    }
+    while signals.pending().next().is_none() {
+        if !node.is_well() {
+            return Err("a shard has stopped: see the log above".to_owned());
+        }
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    tracing::info!("stopping");
+    node.stop()
+}

@@ -1,1 +1,183 @@
 //! The routes: one file each.
+//!
+//! A route authenticates, demands its scope, reads its request, and calls ingest or the store. Paths of requests are
+//! below the root of the API user, and so are paths of answers.
+
+mod content;
+mod cors;
+mod delete;
+mod download;
+mod list_dirs;
+mod list_files;
+mod list_tree;
+mod login;
+mod make_dir;
+mod moves;
+mod multi;
+mod prepare;
+mod request;
+mod upload;
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use filegrid_tree::TreePath;
+
+use crate::auth::{Authenticator, Login, Principal, Scope};
+use crate::config::Config;
+use crate::error::Error;
+use crate::http::exchange::{Exchange, Reply, ReplyHead, Service};
+use crate::http::problem;
+use crate::store::{Receipt, Store};
+
+pub use self::multi::Prepared;
+
+/// What the routes of a shard work with.
+pub struct Api {
+    /// The store.
+    pub store: Store,
+    /// Checks tokens.
+    pub authenticator: Authenticator,
+    /// Issues tokens.
+    pub login: Arc<Login>,
+    /// Downloads that wait to be fetched, of all shards.
+    pub prepared: Arc<Prepared>,
+    /// The configuration.
+    pub config: Arc<Config>,
+}
+
+impl Service for Api {
+    async fn call(&self, exchange: &mut Exchange) -> Result<(), Error> {
+        match self.route(exchange).await {
+            Ok(()) => Ok(()),
+            Err(error) => self.tell(exchange, error).await,
+        }
+    }
+}
+
+impl Api {
+    async fn route(&self, exchange: &mut Exchange) -> Result<(), Error> {
+        let path = exchange.head().path().to_owned();
+        let path = path.strip_suffix('/').unwrap_or(&path);
+        let method = exchange.head().method().to_owned();
+        if method == "OPTIONS" {
+            return self.preflight(exchange).await;
+        }
+        let allow = match path {
+            "/.well-known/jwks.json" => "GET, HEAD",
+            "/api/download/single" | "/api/download/multi" => "GET, HEAD, POST",
+            "/apiaccess/auth"
+            | "/api/upload"
+            | "/api/download/prepare"
+            | "/api/list/files"
+            | "/api/list/dirs"
+            | "/api/list/tree"
+            | "/api/mkdir"
+            | "/api/move"
+            | "/api/delete" => "POST",
+            _ => return Err(Error::NotFound(format!("there is no route {path}"))),
+        };
+        if !allow.split(", ").any(|allowed| allowed == method) {
+            return Err(Error::MethodNotAllowed { allow });
+        }
+        match path {
+            "/.well-known/jwks.json" => self.jwks(exchange).await,
+            "/apiaccess/auth" => self.login(exchange).await,
+            "/api/upload" => self.upload(exchange).await,
+            "/api/download/single" => self.download(exchange).await,
+            "/api/download/prepare" => self.prepare(exchange).await,
+            "/api/download/multi" => self.multi(exchange).await,
+            "/api/list/files" => self.list_files(exchange).await,
+            "/api/list/dirs" => self.list_dirs(exchange).await,
+            "/api/list/tree" => self.list_tree(exchange).await,
+            "/api/mkdir" => self.make_dir(exchange).await,
+            "/api/move" => self.moves(exchange).await,
+            _ => self.delete(exchange).await,
+        }
+    }
+
+    /// Answers with an error, where it can still be told.
+    async fn tell(&self, exchange: &mut Exchange, error: Error) -> Result<(), Error> {
+        if matches!(error, Error::Damaged(_) | Error::Disk(_) | Error::Internal(_)) {
+            tracing::error!(%error, path = exchange.head().path(), "a request failed");
+        }
+        if exchange.is_started() {
+            return Err(error);
+        }
+        match problem::reply(&error) {
+            Some(Reply { head, body }) => {
+                let head = self.with_cors(exchange, head);
+                exchange.reply(Reply { head, body }).await
+            }
+            None => Err(error),
+        }
+    }
+
+    fn principal(&self, exchange: &Exchange, scope: Scope) -> Result<Rc<Principal>, Error> {
+        let principal = self
+            .authenticator
+            .authenticate(exchange.head().header("authorization"))?;
+        principal.require(scope)?;
+        Ok(principal)
+    }
+
+    /// The head of an answer.
+    fn head(&self, exchange: &Exchange, status: u16) -> ReplyHead {
+        self.with_cors(exchange, ReplyHead::new(status))
+    }
+
+    async fn json(&self, exchange: &mut Exchange, body: Vec<u8>) -> Result<(), Error> {
+        let head = self.head(exchange, 200).field("Content-Type", "application/json");
+        exchange
+            .reply(Reply {
+                head,
+                body: Cow::Owned(body),
+            })
+            .await
+    }
+
+    /// The answer to a change.
+    async fn done(&self, exchange: &mut Exchange, receipt: &Receipt) -> Result<(), Error> {
+        crate::metrics::CHANGES.add(1);
+        let head = self
+            .head(exchange, 200)
+            .field("Content-Type", "application/json")
+            .field("Filegrid-Event", &receipt.to_string());
+        exchange
+            .reply(Reply {
+                head,
+                body: Cow::Borrowed(br#"{"rslt":"OK"}"#),
+            })
+            .await
+    }
+}
+
+/// Reads a path of a request, below the root of who asks.
+fn path_of(principal: &Principal, text: &str) -> Result<TreePath, Error> {
+    let path = TreePath::parse(text).map_err(|error| Error::BadRequest(error.to_string()))?;
+    let joined = principal.root.join(&path);
+    // The root's length counts too, so that every path of the tree can be named by someone.
+    if joined.to_string().len() > crate::limits::PATH_MAX_BYTES {
+        return Err(Error::BadRequest(filegrid_tree::PathError::TooLong.to_string()));
+    }
+    Ok(joined)
+}
+
+/// A path of the tree as who asks sees it.
+fn shown<'p>(root: &str, path: &'p str) -> &'p str {
+    match path.strip_prefix(root) {
+        Some("") => "/",
+        Some(rest) => rest,
+        None => path,
+    }
+}
+
+/// The root of who asks, as a prefix of paths: empty for the root of the association.
+fn prefix(principal: &Principal) -> String {
+    if principal.root.is_root() {
+        String::new()
+    } else {
+        principal.root.to_string()
+    }
+}

@@ -18,7 +18,9 @@ impl Disk for RealDisk {
         Box::pin(async move {
             let file = match open(path, how, how.direct) {
                 // A filesystem without O_DIRECT says so by EINVAL.
-                Err(error) if how.direct && error.kind() == io::ErrorKind::InvalidInput => open(path, how, false)?,
+                Err(error) if how.direct && error.kind() == io::ErrorKind::InvalidInput => {
+                    open(path, how, false)?
+                }
                 opened => opened?,
             };
             Ok(Rc::new(RealFile(ring::File::from_std(file)?)) as Rc<dyn DiskFile>)
@@ -107,7 +109,8 @@ impl DiskFile for RealFile {
                     Ok(0) => break,
                     Ok(read) => {
                         buffer.resize_zeroed(wanted);
-                        if let (Some(to), Some(from)) = (buffer.get_mut(done..done + read), rest.get(..read)) {
+                        if let (Some(to), Some(from)) = (buffer.get_mut(done..done + read), rest.get(..read))
+                        {
                             to.copy_from_slice(from);
                         }
                         done += read;

@@ -1,3 +1,7 @@
-//! HTTP/1.1: heads, framing, ranges, conditions, replies.
+//! HTTP/1.1: exchanges on a connection, and the rules that need no connection.
 
+pub mod conditional;
 pub mod exchange;
+pub mod names;
+pub mod problem;
+pub mod range;

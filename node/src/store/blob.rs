@@ -13,9 +13,12 @@ use crate::ring::AlignedBuf;
 
 /// `blobs/ab/cd/<id>`: the two levels are the low bytes of the id, which count up, so directories fill evenly.
 #[must_use]
-pub fn blob_path(blobs: &Path, blob: BlobId) -> PathBuf {
+pub(super) fn blob_path(blobs: &Path, blob: BlobId) -> PathBuf {
     let [.., outer, inner] = blob.0;
-    blobs.join(format!("{outer:02x}")).join(format!("{inner:02x}")).join(blob.to_string())
+    blobs
+        .join(format!("{outer:02x}"))
+        .join(format!("{inner:02x}"))
+        .join(blob.to_string())
 }
 
 /// A large blob that is being written. Dropped before [`BlobWriter::finish`], it leaves a file that nothing
@@ -46,7 +49,12 @@ impl BlobWriter {
         pin: PinSet,
     ) -> Result<Self, StoreError> {
         let path = blob_path(blobs, blob);
-        let how = OpenHow { access: Access::ReadWrite, create_new: true, direct: true, dsync: false };
+        let how = OpenHow {
+            access: Access::ReadWrite,
+            create_new: true,
+            direct: true,
+            dsync: false,
+        };
         let file = match disk.open(&path, how).await {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 make_parents(&disk, blobs, &path).await?;
@@ -56,7 +64,16 @@ impl BlobWriter {
         };
         let file = file.map_err(|error| StoreError::disk("create", &path, &error))?;
         let sum = crc32fast::Hasher::new();
-        Ok(Self { disk, file, path, blob, length: 0, allocated: 0, sum, pin })
+        Ok(Self {
+            disk,
+            file,
+            path,
+            blob,
+            length: 0,
+            allocated: 0,
+            sum,
+            pin,
+        })
     }
 
     /// Appends. All buffers but the last hold a multiple of [`limits::BLOCK_BYTES`]; the buffer comes back.
@@ -71,11 +88,14 @@ impl BlobWriter {
         buffer.resize_zeroed(padded);
         let end = self.length + padded as u64;
         if end > self.allocated {
-            let more = (end - self.allocated).max(self.allocated.clamp(
-                limits::BLOB_ALLOCATE_MIN_BYTES,
-                limits::BLOB_ALLOCATE_MAX_BYTES,
-            ));
-            self.file.allocate(self.allocated, more).await.map_err(|error| self.failed("allocate", &error))?;
+            let more = (end - self.allocated).max(
+                self.allocated
+                    .clamp(limits::BLOB_ALLOCATE_MIN_BYTES, limits::BLOB_ALLOCATE_MAX_BYTES),
+            );
+            self.file
+                .allocate(self.allocated, more)
+                .await
+                .map_err(|error| self.failed("allocate", &error))?;
             self.allocated += more;
         }
         let (written, buffer) = self.file.write_at(buffer, self.length).await;
@@ -92,14 +112,27 @@ impl BlobWriter {
     pub async fn finish(self) -> Result<(Extent, PinSet), StoreError> {
         let padded = self.length.next_multiple_of(limits::BLOCK_BYTES as u64);
         if padded < self.allocated {
-            self.file.truncate(padded).await.map_err(|error| self.failed("truncate", &error))?;
+            self.file
+                .truncate(padded)
+                .await
+                .map_err(|error| self.failed("truncate", &error))?;
         }
-        self.file.sync_data().await.map_err(|error| self.failed("sync", &error))?;
+        self.file
+            .sync_data()
+            .await
+            .map_err(|error| self.failed("sync", &error))?;
         if let Some(parent) = self.path.parent() {
-            self.disk.sync_dir(parent).await.map_err(|error| self.failed("sync the directory of", &error))?;
+            self.disk
+                .sync_dir(parent)
+                .await
+                .map_err(|error| self.failed("sync the directory of", &error))?;
         }
-        let extent =
-            Extent { blob: self.blob, offset: 0, length: self.length, crc32: self.sum.finalize() };
+        let extent = Extent {
+            blob: self.blob,
+            offset: 0,
+            length: self.length,
+            crc32: self.sum.finalize(),
+        };
         Ok((extent, self.pin))
     }
 
@@ -124,7 +157,9 @@ impl BlobWriter {
 /// Makes the two levels above a blob, each synced into the one above it.
 async fn make_parents(disk: &Rc<dyn Disk>, blobs: &Path, path: &Path) -> Result<(), StoreError> {
     let Some(inner) = path.parent() else { return Ok(()) };
-    let Some(outer) = inner.parent() else { return Ok(()) };
+    let Some(outer) = inner.parent() else {
+        return Ok(());
+    };
     for (directory, above) in [(outer, blobs), (inner, outer)] {
         let failed = |error: std::io::Error| StoreError::disk("create", directory, &error);
         disk.create_dir(directory).await.map_err(failed)?;

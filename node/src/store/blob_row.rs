@@ -26,7 +26,7 @@ pub enum Whereabouts {
 
 /// A blob that is referred to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlobRow {
+pub(super) struct BlobRow {
     /// Where it is.
     pub place: Whereabouts,
     /// The rows of the tree that refer to it: directory and name.
@@ -34,11 +34,11 @@ pub struct BlobRow {
 }
 
 /// First byte of the keys.
-pub const PREFIX: u8 = b'b';
+pub(super) const PREFIX: u8 = b'b';
 
 /// The key of a blob's row.
 #[must_use]
-pub fn key(blob: BlobId) -> Vec<u8> {
+pub(super) fn key(blob: BlobId) -> Vec<u8> {
     let mut key = Vec::with_capacity(17);
     key.push(PREFIX);
     key.extend_from_slice(&blob.0);
@@ -47,7 +47,7 @@ pub fn key(blob: BlobId) -> Vec<u8> {
 
 /// The blob that a key belongs to.
 #[must_use]
-pub fn blob_of(key: &[u8]) -> Option<BlobId> {
+pub(super) fn blob_of(key: &[u8]) -> Option<BlobId> {
     let (prefix, id) = key.split_first()?;
     (*prefix == PREFIX).then(|| id.try_into().ok().map(Id)).flatten()
 }
@@ -55,7 +55,7 @@ pub fn blob_of(key: &[u8]) -> Option<BlobId> {
 impl BlobRow {
     /// The row's bytes.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let names: usize = self.references.iter().map(|(_, name)| 17 + name.len()).sum();
         let mut out = Vec::with_capacity(21 + names);
         match self.place {
@@ -79,7 +79,7 @@ impl BlobRow {
 
     /// Reads a row; `None` if the bytes are none.
     #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (tag, mut rest) = bytes.split_first()?;
         let place = match tag {
             1 => Whereabouts::Inline(Place {

@@ -28,6 +28,15 @@ pub struct Opened {
     pub content: Content,
 }
 
+/// A file that is pinned as it was: any shard can read it as long as this lives.
+#[derive(Debug)]
+pub struct Held {
+    /// The row.
+    pub row: FileRow,
+    pub(crate) located: Vec<Located>,
+    pub(crate) pins: PinSet,
+}
+
 /// One extent with the place of its blob.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Located {
@@ -40,7 +49,7 @@ pub struct Content {
     reader: Rc<Reader>,
     log: u8,
     located: Vec<Located>,
-    _pins: PinSet,
+    _pins: Option<PinSet>,
 }
 
 /// Some bytes of a file.
@@ -86,8 +95,13 @@ impl Piece {
 }
 
 impl Content {
-    pub(crate) fn new(reader: Rc<Reader>, log: u8, located: Vec<Located>, pins: PinSet) -> Self {
-        Self { reader, log, located, _pins: pins }
+    pub(crate) fn new(reader: Rc<Reader>, log: u8, located: Vec<Located>, pins: Option<PinSet>) -> Self {
+        Self {
+            reader,
+            log,
+            located,
+            _pins: pins,
+        }
     }
 
     /// The longest piece that starts at `offset` and has at most `max` bytes, within one extent; `None` behind
@@ -109,11 +123,16 @@ impl Content {
             return match place {
                 Whereabouts::File => {
                     let file = self.reader.blob(self.log, extent.blob).await?;
-                    Ok(Some(Piece::File { file, offset: from, length }))
+                    Ok(Some(Piece::File {
+                        file,
+                        offset: from,
+                        length,
+                    }))
                 }
                 Whereabouts::Inline(place) => {
                     let bytes = self.reader.record(self.log, extent.blob, place).await?;
-                    let from = RECORD_HEADER_BYTES + BLOB_ID_BYTES + usize::try_from(from).unwrap_or(usize::MAX);
+                    let from =
+                        RECORD_HEADER_BYTES + BLOB_ID_BYTES + usize::try_from(from).unwrap_or(usize::MAX);
                     let to = from + usize::try_from(length).unwrap_or(usize::MAX);
                     Ok(Some(Piece::Bytes { bytes, from, to }))
                 }
@@ -130,25 +149,42 @@ pub(crate) struct Reader {
     segments: RefCell<HashMap<(u8, u32), Rc<dyn DiskFile>>>,
 }
 
-const READ: OpenHow = OpenHow { access: Access::Read, create_new: false, direct: false, dsync: false };
+const READ: OpenHow = OpenHow {
+    access: Access::Read,
+    create_new: false,
+    direct: false,
+    dsync: false,
+};
 
 impl Reader {
     pub(crate) fn new(disk: Rc<dyn Disk>, data: PathBuf) -> Self {
-        Self { disk, data, segments: RefCell::new(HashMap::new()) }
+        Self {
+            disk,
+            data,
+            segments: RefCell::new(HashMap::new()),
+        }
     }
 
     pub(crate) async fn blob(&self, log: u8, blob: BlobId) -> Result<Rc<dyn DiskFile>, StoreError> {
         let path = blob_path(&super::log_directory(&self.data, log).join("blobs"), blob);
-        self.disk.open(&path, READ).await.map_err(|error| StoreError::disk("open", &path, &error))
+        self.disk
+            .open(&path, READ)
+            .await
+            .map_err(|error| StoreError::disk("open", &path, &error))
     }
 
     async fn segment(&self, log: u8, segment: u32) -> Result<Rc<dyn DiskFile>, StoreError> {
         if let Some(file) = self.segments.borrow().get(&(log, segment)) {
             return Ok(Rc::clone(file));
         }
-        let path = super::log_directory(&self.data, log).join("log").join(segment_name(segment));
-        let file =
-            self.disk.open(&path, READ).await.map_err(|error| StoreError::disk("open", &path, &error))?;
+        let path = super::log_directory(&self.data, log)
+            .join("log")
+            .join(segment_name(segment));
+        let file = self
+            .disk
+            .open(&path, READ)
+            .await
+            .map_err(|error| StoreError::disk("open", &path, &error))?;
         let mut segments = self.segments.borrow_mut();
         if segments.len() >= limits::OPEN_SEGMENTS_MAX_COUNT {
             segments.clear();

@@ -34,11 +34,12 @@ use crate::disk::Disk;
 
 pub use self::blob::BlobWriter;
 pub use self::blob_row::Whereabouts;
-pub use self::content::{Content, Opened, Piece};
+pub use self::content::{Content, Held, Opened, Piece};
 pub use self::error::StoreError;
 pub use self::owner::{InlineBlob, Opening, Owner, Receipt, Staged};
 pub use self::pins::{AllPins, PinSet, Pinned, Pins};
 pub use self::state::{FORMAT, State};
+pub use self::sweep::{Swept, sweep};
 
 /// The directory of a log and its large blobs.
 #[must_use]
@@ -96,6 +97,8 @@ pub struct Shared {
     /// One sender a log. Unbounded in form only: a connection waits for the answer to one request before
     /// it sends the next.
     pub owners: Vec<OwnerSender>,
+    /// Number of shards; log `n` lives on shard `n % shards`.
+    pub shards: usize,
 }
 
 /// A shard's handle on the store. Cheap to clone.
@@ -141,7 +144,14 @@ impl Store {
     pub async fn serve(owner: Rc<Owner>, mut requests: mpsc::UnboundedReceiver<OwnerRequest>, spawn: Spawn) {
         while let Some(request) = requests.next().await {
             match request {
-                OwnerRequest::Commit { association, protocol, command, riding, staged, reply } => {
+                OwnerRequest::Commit {
+                    association,
+                    protocol,
+                    command,
+                    riding,
+                    staged,
+                    reply,
+                } => {
                     let owner = Rc::clone(&owner);
                     spawn(Box::pin(async move {
                         let done = owner.commit(association, protocol, command, riding, staged).await;
@@ -197,7 +207,15 @@ impl Store {
         if let Some(owner) = self.local(log) {
             return owner.commit(association, protocol, command, riding, staged).await;
         }
-        self.ask(log, |reply| OwnerRequest::Commit { association, protocol, command, riding, staged, reply }).await
+        self.ask(log, |reply| OwnerRequest::Commit {
+            association,
+            protocol,
+            command,
+            riding,
+            staged,
+            reply,
+        })
+        .await
     }
 
     /// Puts a small blob into the log ahead of the change that will refer to it.
@@ -225,13 +243,33 @@ impl Store {
         BlobWriter::create(Rc::clone(&self.0.disk), &blobs, blob, pin).await
     }
 
+    /// Takes away a finished large blob that was never referred to.
+    pub async fn remove_blob(&self, association: &[u8; 16], blob: BlobId) {
+        let blobs = log_directory(&self.0.shared.data, self.log_of(association)).join("blobs");
+        if let Err(error) = self.0.disk.remove(&blob::blob_path(&blobs, blob)).await {
+            tracing::debug!(%blob, %error, "an unused blob stays for the next sweep");
+        }
+    }
+
     /// Opens a file.
     ///
     /// # Errors
     ///
     /// Not found, a directory, or a tree that cannot be read.
     pub fn open(&self, association: &[u8; 16], path: &TreePath) -> Result<Opened, StoreError> {
-        let found = self.0.pins.hold(|pin| {
+        let Held { row, located, pins } = self.hold(association, path)?;
+        let log = self.log_of(association);
+        let content = Content::new(Rc::clone(&self.0.reader), log, located, Some(pins));
+        Ok(Opened { row, content })
+    }
+
+    /// Pins a file as it is, for any shard to read later.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`].
+    pub fn hold(&self, association: &[u8; 16], path: &TreePath) -> Result<Held, StoreError> {
+        let (found, pins) = self.0.pins.hold(|pin| -> Result<_, StoreError> {
             let view = self.view();
             let row = match lookup(view.as_ref(), *association, path)? {
                 Some(Row::File(row)) => row,
@@ -243,20 +281,34 @@ impl Store {
             let located = self.locate(association, view.as_ref(), &row, pin)?;
             Ok((row, located))
         });
-        let (found, pins) = found;
         let (row, located): (FileRow, Vec<Located>) = found?;
+        Ok(Held { row, located, pins })
+    }
+
+    /// The bytes of a file that is held, to be read while it is.
+    #[must_use]
+    pub fn content_of(&self, association: &[u8; 16], held: &Held) -> Content {
         let log = self.log_of(association);
-        let content = Content::new(Rc::clone(&self.0.reader), log, located, pins);
-        Ok(Opened { row, content })
+        Content::new(Rc::clone(&self.0.reader), log, held.located.clone(), None)
+    }
+
+    /// The shard that owns an association, if it is another one.
+    #[must_use]
+    pub fn shard_of(&self, association: &[u8; 16]) -> Option<usize> {
+        let log = self.log_of(association);
+        (!self.0.local.borrow().contains_key(&log)).then(|| usize::from(log) % self.0.shared.shards.max(1))
     }
 
     /// Opens a row that was read a moment ago; `None` if its blobs are gone by now.
     fn open_row(&self, association: &[u8; 16], row: FileRow) -> Result<Option<Opened>, StoreError> {
-        let (located, pins) = self.0.pins.hold(|pin| self.locate(association, self.view().as_ref(), &row, pin));
+        let (located, pins) = self
+            .0
+            .pins
+            .hold(|pin| self.locate(association, self.view().as_ref(), &row, pin));
         match located {
             Ok(located) => {
                 let log = self.log_of(association);
-                let content = Content::new(Rc::clone(&self.0.reader), log, located, pins);
+                let content = Content::new(Rc::clone(&self.0.reader), log, located, Some(pins));
                 Ok(Some(Opened { row, content }))
             }
             Err(StoreError::Damaged(_)) => Ok(None),
@@ -288,11 +340,16 @@ impl Store {
             })?;
             pin(match found.place {
                 Whereabouts::File => Pinned::Blob(extent.blob),
-                Whereabouts::Inline(place) => {
-                    Pinned::Segment { log, segment: place.segment, generation: place.generation }
-                }
+                Whereabouts::Inline(place) => Pinned::Segment {
+                    log,
+                    segment: place.segment,
+                    generation: place.generation,
+                },
             });
-            located.push(Located { extent: *extent, place: found.place });
+            located.push(Located {
+                extent: *extent,
+                place: found.place,
+            });
         }
         Ok(located)
     }
@@ -307,8 +364,15 @@ impl Store {
         request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> OwnerRequest,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let owner = self.0.shared.owners.get(usize::from(log)).ok_or(StoreError::Fenced)?;
-        owner.unbounded_send(request(reply)).map_err(|_| StoreError::Fenced)?;
+        let owner = self
+            .0
+            .shared
+            .owners
+            .get(usize::from(log))
+            .ok_or(StoreError::Fenced)?;
+        owner
+            .unbounded_send(request(reply))
+            .map_err(|_| StoreError::Fenced)?;
         answer.await.map_err(|_| StoreError::Fenced)?
     }
 }

@@ -49,7 +49,13 @@ impl Pins {
             held.push(what);
         });
         drop(table);
-        (found, PinSet { pins: self.clone(), held })
+        (
+            found,
+            PinSet {
+                pins: self.clone(),
+                held,
+            },
+        )
     }
 
     /// Pins one thing.

@@ -14,12 +14,12 @@ use filegrid_tree::{BlobId, Change, Id};
 use super::log::Place;
 
 /// Length of a blob's id in front of its bytes.
-pub const BLOB_ID_BYTES: usize = 16;
+pub(super) const BLOB_ID_BYTES: usize = 16;
 const STAGED_BYTES: usize = 36;
 
 /// A change and the places of the blobs it refers to that were staged before.
 #[derive(Debug, PartialEq)]
-pub struct ChangeRecord {
+pub(super) struct ChangeRecord {
     /// The change.
     pub change: Change,
     /// Inline blobs staged in earlier batches.
@@ -28,7 +28,7 @@ pub struct ChangeRecord {
 
 /// The payload for a change.
 #[must_use]
-pub fn encode(change: &Change, staged: &[(BlobId, Place)]) -> Vec<u8> {
+pub(super) fn encode(change: &Change, staged: &[(BlobId, Place)]) -> Vec<u8> {
     let change = change.encode();
     let mut out = Vec::with_capacity(4 + change.len() + staged.len() * STAGED_BYTES);
     out.extend_from_slice(&u32::try_from(change.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -45,7 +45,7 @@ pub fn encode(change: &Change, staged: &[(BlobId, Place)]) -> Vec<u8> {
 
 /// Reads a payload; `None` if the bytes are none.
 #[must_use]
-pub fn decode(payload: &[u8]) -> Option<ChangeRecord> {
+pub(super) fn decode(payload: &[u8]) -> Option<ChangeRecord> {
     let (length, rest) = payload.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
     let (change, rest) = rest.split_at_checked(length)?;

@@ -32,6 +32,24 @@ pub struct State {
 }
 
 impl State {
+    /// The state of a `DATA` that is made now.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no random bytes.
+    pub fn fresh(logs: u8) -> Result<Self, StoreError> {
+        let mut node = [0; 8];
+        aws_lc_rs::rand::fill(&mut node)
+            .map_err(|_| StoreError::Bug("the system gives no random bytes".to_owned()))?;
+        Ok(Self {
+            format: FORMAT,
+            node: u64::from_be_bytes(node).max(1),
+            logs,
+            starts: 0,
+            closed: None,
+        })
+    }
+
     /// Reads the state, `None` for a `DATA` that has none yet.
     ///
     /// # Errors
@@ -39,7 +57,12 @@ impl State {
     /// If it is there but damaged, or of another version.
     pub async fn load(disk: &Rc<dyn Disk>, data: &Path) -> Result<Option<Self>, StoreError> {
         let path = path(data);
-        let how = OpenHow { access: Access::Read, create_new: false, direct: false, dsync: false };
+        let how = OpenHow {
+            access: Access::Read,
+            create_new: false,
+            direct: false,
+            dsync: false,
+        };
         let file = match disk.open(&path, how).await {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -50,9 +73,8 @@ impl State {
         let (read, buffer) = file.read_at(buffer, 0).await;
         let read = read.map_err(|error| StoreError::disk("read", &path, &error))?;
         let text = buffer.get(..read).unwrap_or_default();
-        let state = decode(text).ok_or_else(|| {
-            StoreError::Damaged(format!("{} does not match its checksum", path.display()))
-        })?;
+        let state = decode(text)
+            .ok_or_else(|| StoreError::Damaged(format!("{} does not match its checksum", path.display())))?;
         if state.format != FORMAT {
             return Err(StoreError::Refused(format!(
                 "{} is of format {}, this program reads format {FORMAT}",
@@ -80,7 +102,12 @@ impl State {
             }
             _ => {}
         }
-        let how = OpenHow { access: Access::ReadWrite, create_new: true, direct: false, dsync: false };
+        let how = OpenHow {
+            access: Access::ReadWrite,
+            create_new: true,
+            direct: false,
+            dsync: false,
+        };
         let file = disk.open(&fresh, how).await.map_err(failed("create"))?;
         let text = encode(self)?;
         let mut buffer = AlignedBuf::with_capacity(text.len());
@@ -109,5 +136,7 @@ fn decode(text: &[u8]) -> Option<State> {
     let end = text.iter().position(|byte| *byte == b'\n')?;
     let (line, sum) = text.split_at(end);
     let expected = format!("\n{:08x}\n", crc32fast::hash(line));
-    (sum == expected.as_bytes()).then(|| serde_json::from_slice(line).ok()).flatten()
+    (sum == expected.as_bytes())
+        .then(|| serde_json::from_slice(line).ok())
+        .flatten()
 }

@@ -10,7 +10,7 @@ use filegrid_tree::{Command, DirId, FileRow, Protocol, Row, keys};
 
 use super::{Piece, Store, StoreError};
 use crate::limits;
-use crate::ring::{self, AlignedBuf};
+use crate::ring::AlignedBuf;
 
 /// A file without a sum.
 struct Unsummed {
@@ -48,17 +48,36 @@ impl Store {
                     && !self.is_unreadable(u64::from_le_bytes(*version))
                 {
                     let version = u64::from_le_bytes(*version);
-                    found.push(Unsummed { directory, name: name.to_owned(), version, association });
+                    found.push(Unsummed {
+                        directory,
+                        name: name.to_owned(),
+                        version,
+                        association,
+                    });
                 }
-                if found.len() < max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                if found.len() < max {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
             })
             .map_err(|error| StoreError::Disk(error.to_string()))?;
         Ok(found)
     }
 
     async fn sum_file(&self, file: Unsummed) -> Result<(), StoreError> {
-        let Unsummed { directory, name, version, association } = file;
-        let Some(row) = self.file_at(directory, &name)?.filter(|row| row.version == version) else { return Ok(()) };
+        let Unsummed {
+            directory,
+            name,
+            version,
+            association,
+        } = file;
+        let Some(row) = self
+            .file_at(directory, &name)?
+            .filter(|row| row.version == version)
+        else {
+            return Ok(());
+        };
         let sha256 = match self.sum(&association, row).await {
             Ok(Some(sha256)) => sha256,
             Ok(None) => return Ok(()),
@@ -69,14 +88,23 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        let command = Command::SetSha256 { directory, name, version, sha256 };
-        self.commit(association, Protocol::Api, command, Vec::new(), Vec::new()).await.map(drop)
+        let command = Command::SetSha256 {
+            directory,
+            name,
+            version,
+            sha256,
+        };
+        self.commit(association, Protocol::Api, command, Vec::new(), Vec::new())
+            .await
+            .map(drop)
     }
 
     fn file_at(&self, directory: DirId, name: &str) -> Result<Option<FileRow>, StoreError> {
         let mut row = Ok(None);
         self.view()
-            .get(&keys::row(directory, name), &mut |bytes| row = Row::decode(bytes).map(Some))
+            .get(&keys::row(directory, name), &mut |bytes| {
+                row = Row::decode(bytes).map(Some)
+            })
             .map_err(|error| StoreError::Disk(error.to_string()))?;
         Ok(match row? {
             Some(Row::File(row)) => Some(row),
@@ -86,7 +114,9 @@ impl Store {
 
     /// `None` if the file has gone meanwhile.
     async fn sum(&self, association: &[u8; 16], row: FileRow) -> Result<Option<[u8; 32]>, StoreError> {
-        let Some(opened) = self.open_row(association, row)? else { return Ok(None) };
+        let Some(opened) = self.open_row(association, row)? else {
+            return Ok(None);
+        };
         let mut sha256 = digest::Context::new(&digest::SHA256);
         let mut crc32 = crc32fast::Hasher::new();
         let mut at = 0;
@@ -104,19 +134,25 @@ impl Store {
                     buffer.resize_zeroed(wanted);
                     let (read, back) = file.read_at(buffer, *offset).await;
                     buffer = back;
-                    let read = read.map_err(|error| StoreError::Disk(format!("cannot read a blob: {error}")))?;
+                    let read =
+                        read.map_err(|error| StoreError::Disk(format!("cannot read a blob: {error}")))?;
                     if read < wanted {
-                        return Err(StoreError::Damaged(format!("version {} is cut off", opened.row.version)));
+                        return Err(StoreError::Damaged(format!(
+                            "version {} is cut off",
+                            opened.row.version
+                        )));
                     }
                     sha256.update(&buffer);
                     crc32.update(&buffer);
-                    ring::yield_now().await;
                 }
             }
             at += length;
         }
         if at != opened.row.size || crc32.finalize() != opened.row.crc32 {
-            return Err(StoreError::Damaged(format!("version {} does not match its checksum", opened.row.version)));
+            return Err(StoreError::Damaged(format!(
+                "version {} does not match its checksum",
+                opened.row.version
+            )));
         }
         let sum = sha256.finish();
         Ok(sum.as_ref().try_into().ok())

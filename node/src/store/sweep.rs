@@ -33,7 +33,9 @@ pub async fn sweep(shared: &Shared, disk: &Rc<dyn Disk>, log: u8) -> Result<Swep
     let mut swept = Swept::default();
     for (name, ..) in list(disk, &quarantine).await? {
         let path = quarantine.join(name);
-        disk.remove(&path).await.map_err(|error| StoreError::disk("remove", &path, &error))?;
+        disk.remove(&path)
+            .await
+            .map_err(|error| StoreError::disk("remove", &path, &error))?;
         swept.removed += 1;
     }
     let blobs = directory.join("blobs");

@@ -28,21 +28,44 @@ pub fn apply(change: &Change, sink: &mut dyn Sink) -> Result<(), TreeError> {
 
 fn one(association: &[u8; 16], op: &Op, sink: &mut dyn Sink) {
     match op {
-        Op::Put { directory, name, row, released, linked, was_unsummed } => {
+        Op::Put {
+            directory,
+            name,
+            row,
+            released,
+            linked,
+            was_unsummed,
+        } => {
             // Linked first: a blob that the new row shares with the old one is never without a reference.
-            linked.iter().for_each(|blob| sink.blob_linked(*blob, *directory, name));
-            released.iter().for_each(|blob| sink.blob_released(*blob, *directory, name));
+            linked
+                .iter()
+                .for_each(|blob| sink.blob_linked(*blob, *directory, name));
+            released
+                .iter()
+                .for_each(|blob| sink.blob_released(*blob, *directory, name));
             if *was_unsummed && unsummed(row).is_none() {
                 sink.delete(keys::unsummed(*directory, name));
             }
             put_row(*directory, name, row, sink);
         }
-        Op::Remove { directory, name, released } => {
-            released.iter().for_each(|blob| sink.blob_released(*blob, *directory, name));
+        Op::Remove {
+            directory,
+            name,
+            released,
+        } => {
+            released
+                .iter()
+                .for_each(|blob| sink.blob_released(*blob, *directory, name));
             sink.delete(keys::unsummed(*directory, name));
             sink.delete(keys::row(*directory, name));
         }
-        Op::Rename { from_directory, from_name, to_directory, to_name, row } => {
+        Op::Rename {
+            from_directory,
+            from_name,
+            to_directory,
+            to_name,
+            row,
+        } => {
             for blob in row.blobs() {
                 sink.blob_linked(blob, *to_directory, to_name);
                 sink.blob_released(blob, *from_directory, from_name);
@@ -57,7 +80,11 @@ fn one(association: &[u8; 16], op: &Op, sink: &mut dyn Sink) {
             sink.delete(keys::row(*directory, name));
             sink.put(keys::detached(*id), association.to_vec());
         }
-        Op::Purge { directory, entries, done } => purge(association, *directory, entries, *done, sink),
+        Op::Purge {
+            directory,
+            entries,
+            done,
+        } => purge(association, *directory, entries, *done, sink),
     }
 }
 
@@ -77,7 +104,9 @@ fn purge(association: &[u8; 16], directory: DirId, entries: &[PurgedEntry], done
     for entry in entries {
         match entry {
             PurgedEntry::File { name, released } => {
-                released.iter().for_each(|blob| sink.blob_released(*blob, directory, name));
+                released
+                    .iter()
+                    .for_each(|blob| sink.blob_released(*blob, directory, name));
                 sink.delete(keys::unsummed(directory, name));
                 sink.delete(keys::row(directory, name));
             }

@@ -102,7 +102,9 @@ impl Change {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         // Writing into memory does not fail; if it ever did, the empty archive is refused when read.
-        to_bytes::<ArchiveError>(self).map(|bytes| bytes.to_vec()).unwrap_or_default()
+        to_bytes::<ArchiveError>(self)
+            .map(|bytes| bytes.to_vec())
+            .unwrap_or_default()
     }
 
     /// Reads a change.
@@ -111,7 +113,8 @@ impl Change {
     ///
     /// [`TreeError::Damaged`] if the bytes are none.
     pub fn decode(bytes: &[u8]) -> Result<Self, TreeError> {
-        from_bytes::<Self, ArchiveError>(bytes).map_err(|_| TreeError::Damaged("a change cannot be read".to_owned()))
+        from_bytes::<Self, ArchiveError>(bytes)
+            .map_err(|_| TreeError::Damaged("a change cannot be read".to_owned()))
     }
 
     /// An upper estimate of the encoded length, without encoding.
@@ -124,9 +127,20 @@ impl Change {
             Row::Dir(_) => 0,
         };
         let op = |op: &Op| match op {
-            Op::Put { name, row: put, released, linked, .. } => name.len() + row(put) + blobs(released) + blobs(linked),
+            Op::Put {
+                name,
+                row: put,
+                released,
+                linked,
+                ..
+            } => name.len() + row(put) + blobs(released) + blobs(linked),
             Op::Remove { name, released, .. } => name.len() + blobs(released),
-            Op::Rename { from_name, to_name, row: moved, .. } => from_name.len() + to_name.len() + row(moved),
+            Op::Rename {
+                from_name,
+                to_name,
+                row: moved,
+                ..
+            } => from_name.len() + to_name.len() + row(moved),
             Op::Detach { name, .. } => name.len(),
             Op::Purge { entries, .. } => entries
                 .iter()

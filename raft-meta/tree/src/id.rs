@@ -59,7 +59,9 @@ impl IdMaker {
     #[must_use]
     pub fn new(node: u64, starts: u32, shard: u8) -> Self {
         let starts = u128::from(starts & 0x00ff_ffff);
-        Self { next: u128::from(node) << 64 | starts << 40 | u128::from(shard) << 32 }
+        Self {
+            next: u128::from(node) << 64 | starts << 40 | u128::from(shard) << 32,
+        }
     }
 
     /// The next id.
@@ -69,7 +71,10 @@ impl IdMaker {
     /// After 2³² ids: going on would repeat another shard's.
     pub fn next_id(&mut self) -> Id {
         self.next += 1;
-        assert!(self.next.trailing_zeros() < 32, "a shard has used up the ids of this start");
+        assert!(
+            self.next.trailing_zeros() < 32,
+            "a shard has used up the ids of this start"
+        );
         Id(self.next.to_be_bytes())
     }
 }

@@ -17,7 +17,8 @@ impl Overlay {
     /// Adds a change.
     pub fn push(&mut self, ticket: u64, change: &Change) {
         each_row(change, &mut |directory, name, row| {
-            self.rows.insert(keys::row(directory, name), (ticket, row.map(Row::encode)));
+            self.rows
+                .insert(keys::row(directory, name), (ticket, row.map(Row::encode)));
         });
     }
 
@@ -76,9 +77,19 @@ impl View for Overlaid<'_> {
 pub(crate) fn each_row(change: &Change, with: &mut dyn FnMut(DirId, &str, Option<&Row>)) {
     for op in &change.ops {
         match op {
-            Op::Put { directory, name, row, .. } => with(*directory, name, Some(row)),
-            Op::Remove { directory, name, .. } | Op::Detach { directory, name, .. } => with(*directory, name, None),
-            Op::Rename { from_directory, from_name, to_directory, to_name, row } => {
+            Op::Put {
+                directory, name, row, ..
+            } => with(*directory, name, Some(row)),
+            Op::Remove { directory, name, .. } | Op::Detach { directory, name, .. } => {
+                with(*directory, name, None)
+            }
+            Op::Rename {
+                from_directory,
+                from_name,
+                to_directory,
+                to_name,
+                row,
+            } => {
                 with(*from_directory, from_name, None);
                 with(*to_directory, to_name, Some(row));
             }

@@ -79,13 +79,17 @@ impl TreePath {
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
         let (_, above) = self.names.split_last()?;
-        Some(Self { names: above.to_vec() })
+        Some(Self {
+            names: above.to_vec(),
+        })
     }
 
     /// `below` seen from here.
     #[must_use]
     pub fn join(&self, below: &Self) -> Self {
-        Self { names: self.names.iter().chain(&below.names).cloned().collect() }
+        Self {
+            names: self.names.iter().chain(&below.names).cloned().collect(),
+        }
     }
 
     /// What follows `prefix`, if this begins with it.

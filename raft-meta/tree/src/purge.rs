@@ -26,9 +26,18 @@ pub fn purge_step(
         }
         ControlFlow::Continue(())
     })?;
-    let Some((directory, association)) = found else { return Ok(None) };
+    let Some((directory, association)) = found else {
+        return Ok(None);
+    };
     let (entries, done) = entries(view, directory, max)?;
-    Ok(Some((association, Op::Purge { directory, entries, done })))
+    Ok(Some((
+        association,
+        Op::Purge {
+            directory,
+            entries,
+            done,
+        },
+    )))
 }
 
 fn entries(view: &dyn View, directory: DirId, max: usize) -> Result<(Vec<PurgedEntry>, bool), TreeError> {
@@ -59,7 +68,13 @@ fn entry(key: &[u8], value: &[u8]) -> Result<PurgedEntry, TreeError> {
     let (_, name) = keys::split(key).ok_or_else(|| TreeError::Damaged("a key cannot be read".to_owned()))?;
     let name = name.to_owned();
     match RowRef::new(value)? {
-        RowRef::Dir(row) => Ok(PurgedEntry::Dir { name, id: Id(row.id.0) }),
-        RowRef::File(_) => Ok(PurgedEntry::File { name, released: Row::decode(value)?.blobs() }),
+        RowRef::Dir(row) => Ok(PurgedEntry::Dir {
+            name,
+            id: Id(row.id.0),
+        }),
+        RowRef::File(_) => Ok(PurgedEntry::File {
+            name,
+            released: Row::decode(value)?.blobs(),
+        }),
     }
 }

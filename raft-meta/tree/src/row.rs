@@ -128,8 +128,12 @@ impl Row {
     pub fn decode(bytes: &[u8]) -> Result<Self, TreeError> {
         let damaged = || TreeError::Damaged("a row cannot be read".to_owned());
         match RowRef::new(bytes)? {
-            RowRef::File(row) => deserialize::<FileRow, ArchiveError>(row).map(Self::File).map_err(|_| damaged()),
-            RowRef::Dir(row) => deserialize::<DirRow, ArchiveError>(row).map(Self::Dir).map_err(|_| damaged()),
+            RowRef::File(row) => deserialize::<FileRow, ArchiveError>(row)
+                .map(Self::File)
+                .map_err(|_| damaged()),
+            RowRef::Dir(row) => deserialize::<DirRow, ArchiveError>(row)
+                .map(Self::Dir)
+                .map_err(|_| damaged()),
         }
     }
 
@@ -162,8 +166,12 @@ impl<'a> RowRef<'a> {
         let damaged = || TreeError::Damaged("a row cannot be read".to_owned());
         let (kind, archive) = bytes.split_first().ok_or_else(damaged)?;
         match *kind {
-            FILE => access::<ArchivedFileRow, ArchiveError>(archive).map(Self::File).map_err(|_| damaged()),
-            DIRECTORY => access::<ArchivedDirRow, ArchiveError>(archive).map(Self::Dir).map_err(|_| damaged()),
+            FILE => access::<ArchivedFileRow, ArchiveError>(archive)
+                .map(Self::File)
+                .map_err(|_| damaged()),
+            DIRECTORY => access::<ArchivedDirRow, ArchiveError>(archive)
+                .map(Self::Dir)
+                .map_err(|_| damaged()),
             _ => Err(damaged()),
         }
     }

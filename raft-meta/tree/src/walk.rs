@@ -28,9 +28,13 @@ pub fn lookup(view: &dyn View, association: [u8; 16], path: &TreePath) -> Result
     let Some((name, above)) = path.components().split_last() else {
         return row(view, ROOTS, &root_name(&association));
     };
-    let Some(mut at) = directory(view, ROOTS, &root_name(&association))? else { return Ok(None) };
+    let Some(mut at) = directory(view, ROOTS, &root_name(&association))? else {
+        return Ok(None);
+    };
     for name in above {
-        let Some(next) = directory(view, at, name)? else { return Ok(None) };
+        let Some(next) = directory(view, at, name)? else {
+            return Ok(None);
+        };
         at = next;
     }
     row(view, at, name)
@@ -38,13 +42,17 @@ pub fn lookup(view: &dyn View, association: [u8; 16], path: &TreePath) -> Result
 
 fn row(view: &dyn View, directory: DirId, name: &str) -> Result<Option<Row>, TreeError> {
     let mut row = Ok(None);
-    view.get(&keys::row(directory, name), &mut |bytes| row = Row::decode(bytes).map(Some))?;
+    view.get(&keys::row(directory, name), &mut |bytes| {
+        row = Row::decode(bytes).map(Some)
+    })?;
     row
 }
 
 fn directory(view: &dyn View, above: DirId, name: &str) -> Result<Option<DirId>, TreeError> {
     let mut id = Ok(None);
-    view.get(&keys::row(above, name), &mut |bytes| id = RowRef::new(bytes).map(|row| row.directory()))?;
+    view.get(&keys::row(above, name), &mut |bytes| {
+        id = RowRef::new(bytes).map(|row| row.directory())
+    })?;
     id
 }
 
@@ -61,8 +69,10 @@ pub fn list_dir(
 ) -> Result<(), TreeError> {
     let (from, to) = keys::rows_after(directory, after);
     let mut failed = None;
-    view.scan(&from, &to, &mut |key, value| {
-        match (keys::split(key), RowRef::new(value)) {
+    view.scan(
+        &from,
+        &to,
+        &mut |key, value| match (keys::split(key), RowRef::new(value)) {
             (Some((_, name)), Ok(row)) => visit(name, row),
             (None, _) => {
                 failed = Some(TreeError::Damaged("a key cannot be read".to_owned()));
@@ -72,8 +82,8 @@ pub fn list_dir(
                 failed = Some(error);
                 ControlFlow::Break(())
             }
-        }
-    })?;
+        },
+    )?;
     failed.map_or(Ok(()), Err)
 }
 
@@ -92,7 +102,9 @@ pub fn walk(
     after: Option<&TreePath>,
     visit: &mut dyn FnMut(&str, RowRef<'_>) -> ControlFlow<()>,
 ) -> Result<bool, TreeError> {
-    let Some(row) = lookup(view, association, path)? else { return Ok(false) };
+    let Some(row) = lookup(view, association, path)? else {
+        return Ok(false);
+    };
     let mut shown = path.to_string();
     if after.is_none() && visit(&shown, RowRef::new(&row.encode())?).is_break() {
         return Ok(true);
@@ -109,7 +121,11 @@ pub fn walk(
             None => return Ok(true),
         },
     };
-    let mut walk = Walk { view, path: shown, visit };
+    let mut walk = Walk {
+        view,
+        path: shown,
+        visit,
+    };
     walk.below(row.id, &resume).map(|_| true)
 }
 
@@ -137,7 +153,9 @@ impl Walk<'_> {
             if flow.is_break() {
                 return Ok(flow);
             }
-            let Some((name, id)) = next else { return Ok(ControlFlow::Continue(())) };
+            let Some((name, id)) = next else {
+                return Ok(ControlFlow::Continue(()));
+            };
             if self.inside(&name, id, &[])?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }

@@ -67,7 +67,10 @@ impl DiskFile for SimFile {
         Box::pin(async move {
             let mut world = self.world.borrow_mut();
             world.count(self.life)?;
-            world.grow(self.inode, usize::try_from(offset + length).map_err(io::Error::other)?)
+            world.grow(
+                self.inode,
+                usize::try_from(offset + length).map_err(io::Error::other)?,
+            )
         })
     }
 

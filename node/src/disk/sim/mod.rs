@@ -41,7 +41,10 @@ impl SimDisk {
     /// An empty disk.
     #[must_use]
     pub fn new(seed: u64, faults: Faults) -> Self {
-        Self { world: Rc::new(RefCell::new(World::new(seed, faults))), life: 0 }
+        Self {
+            world: Rc::new(RefCell::new(World::new(seed, faults))),
+            life: 0,
+        }
     }
 
     /// Cuts the power and switches it on again: every handle of the old life fails from now on, and the disk
@@ -51,7 +54,10 @@ impl SimDisk {
         let mut world = self.world.borrow_mut();
         world.power_cut();
         world.set_faults(faults);
-        Self { world: Rc::clone(&self.world), life: world.life() }
+        Self {
+            world: Rc::clone(&self.world),
+            life: world.life(),
+        }
     }
 
     /// Whether the power has failed in this life.
@@ -104,7 +110,12 @@ impl Disk for SimDisk {
         Box::pin(async move {
             self.turn().await?;
             let inode = self.world.borrow_mut().open(self.life, path, how.create_new)?;
-            let file = SimFile { world: Rc::clone(&self.world), life: self.life, inode, dsync: how.dsync };
+            let file = SimFile {
+                world: Rc::clone(&self.world),
+                life: self.life,
+                inode,
+                dsync: how.dsync,
+            };
             Ok(Rc::new(file) as Rc<dyn DiskFile>)
         })
     }

@@ -77,7 +77,11 @@ impl World {
     }
 
     pub(super) fn check(&self, life: u32) -> io::Result<()> {
-        if self.down || life != self.life { Err(io::Error::other("the power has failed")) } else { Ok(()) }
+        if self.down || life != self.life {
+            Err(io::Error::other("the power has failed"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Counts an operation; the power or the operation may fail here.
@@ -177,13 +181,21 @@ impl World {
 
     pub(super) fn sync_dir(&mut self, life: u32, path: &Path) -> io::Result<()> {
         self.count(life)?;
-        self.unsynced.retain(|change| !change.before.iter().any(|(entry, _)| entry.parent() == Some(path)));
+        self.unsynced.retain(|change| {
+            !change
+                .before
+                .iter()
+                .any(|(entry, _)| entry.parent() == Some(path))
+        });
         Ok(())
     }
 
     pub(super) fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         self.parent(&path.join("x"))?;
-        let below = self.entries.iter().filter(|(entry, _)| entry.parent() == Some(path));
+        let below = self
+            .entries
+            .iter()
+            .filter(|(entry, _)| entry.parent() == Some(path));
         Ok(below
             .filter_map(|(entry, what)| {
                 let name = entry.file_name()?.to_str()?.to_owned();
@@ -200,7 +212,11 @@ impl World {
     }
 
     pub(super) fn read(&self, inode: u64, buffer: &mut [u8], offset: u64) -> usize {
-        let bytes = self.inodes.get(&inode).map(|inode| inode.now.as_slice()).unwrap_or_default();
+        let bytes = self
+            .inodes
+            .get(&inode)
+            .map(|inode| inode.now.as_slice())
+            .unwrap_or_default();
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let bytes = bytes.get(from..).unwrap_or_default();
         let length = bytes.len().min(buffer.len());
@@ -215,7 +231,9 @@ impl World {
         let from = usize::try_from(offset).map_err(io::Error::other)?;
         let end = from + bytes.len();
         self.grow(inode, end)?;
-        let Some(inode) = self.inodes.get_mut(&inode) else { return Err(io::ErrorKind::NotFound.into()) };
+        let Some(inode) = self.inodes.get_mut(&inode) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
         if let Some(to) = inode.now.get_mut(from..end) {
             to.copy_from_slice(bytes);
         }
@@ -241,13 +259,17 @@ impl World {
     pub(super) fn truncate(&mut self, inode: u64, length: u64) {
         if let Some(inode) = self.inodes.get_mut(&inode) {
             inode.now.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
-            inode.dirty.insert(usize::try_from(length).unwrap_or(usize::MAX) / BLOCK_BYTES);
+            inode
+                .dirty
+                .insert(usize::try_from(length).unwrap_or(usize::MAX) / BLOCK_BYTES);
         }
     }
 
     /// Makes the blocks that a range touches durable; all of them without a range.
     pub(super) fn sync(&mut self, inode: u64, range: Option<(u64, usize)>) {
-        let Some(inode) = self.inodes.get_mut(&inode) else { return };
+        let Some(inode) = self.inodes.get_mut(&inode) else {
+            return;
+        };
         let blocks: Vec<usize> = match range {
             None => inode.dirty.iter().copied().collect(),
             Some((offset, length)) => {
@@ -266,8 +288,15 @@ impl World {
 
     pub(super) fn free_bytes(&self) -> u64 {
         let named = |inode: &u64| self.entries.values().any(|entry| *entry == Entry::File(*inode));
-        let used: u64 = self.inodes.iter().filter(|(id, _)| named(id)).map(|(_, inode)| inode.now.len() as u64).sum();
-        self.faults.capacity_bytes.map_or(u64::MAX, |capacity| capacity.saturating_sub(used))
+        let used: u64 = self
+            .inodes
+            .iter()
+            .filter(|(id, _)| named(id))
+            .map(|(_, inode)| inode.now.len() as u64)
+            .sum();
+        self.faults
+            .capacity_bytes
+            .map_or(u64::MAX, |capacity| capacity.saturating_sub(used))
     }
 
     pub(super) fn flip_bit(&mut self, path: &Path, bit: u64) {
@@ -306,7 +335,10 @@ impl World {
     }
 
     fn set(&mut self, changes: Vec<(PathBuf, Option<Entry>)>) {
-        let before = changes.iter().map(|(path, _)| (path.clone(), self.entries.get(path).copied())).collect();
+        let before = changes
+            .iter()
+            .map(|(path, _)| (path.clone(), self.entries.get(path).copied()))
+            .collect();
         self.unsynced.push(Unsynced { before });
         for (path, entry) in changes {
             match entry {

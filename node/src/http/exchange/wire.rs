@@ -332,7 +332,9 @@ impl ReplyHead {
         let mut number = itoa::Buffer::new();
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(number.format(self.status).as_bytes());
-        out.extend_from_slice(b" \r\n");
+        out.push(b' ');
+        out.extend_from_slice(crate::http::problem::reason(self.status).as_bytes());
+        out.extend_from_slice(b"\r\n");
         out.extend_from_slice(&self.fields);
         if let Some(len) = exact.filter(|_| !matches!(self.status, 100..=199 | 204)) {
             out.extend_from_slice(b"Content-Length: ");

@@ -56,7 +56,9 @@ pub enum RecordKind {
 
 impl RecordKind {
     fn of(byte: u8) -> Option<Self> {
-        [Self::Change, Self::Blob, Self::MovedBlob].into_iter().find(|kind| *kind as u8 == byte)
+        [Self::Change, Self::Blob, Self::MovedBlob]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -175,7 +177,7 @@ pub fn footprint(payload: usize) -> usize {
 
 /// The header of a record.
 #[must_use]
-pub fn record_header(
+pub(super) fn record_header(
     kind: RecordKind,
     generation: u64,
     sequence: u64,
@@ -186,7 +188,11 @@ pub fn record_header(
     let (front, rest) = header.split_at_mut(8);
     let mut at = rest.iter_mut();
     let fields = [kind as u8, VERSION, 0, 0, 0, 0, 0, 0];
-    for byte in fields.into_iter().chain(generation.to_le_bytes()).chain(sequence.to_le_bytes()) {
+    for byte in fields
+        .into_iter()
+        .chain(generation.to_le_bytes())
+        .chain(sequence.to_le_bytes())
+    {
         if let Some(to) = at.next() {
             *to = byte;
         }
@@ -243,7 +249,11 @@ pub fn read_record(bytes: &[u8]) -> Result<(Record<'_>, usize), Damage> {
     if Some(crc32fast::hash(summed)) != u32_at(header, 4) {
         return Err(Damage::Sum);
     }
-    let kind = header.get(8).copied().and_then(RecordKind::of).ok_or(Damage::Unknown)?;
+    let kind = header
+        .get(8)
+        .copied()
+        .and_then(RecordKind::of)
+        .ok_or(Damage::Unknown)?;
     if header.get(9) != Some(&VERSION) {
         return Err(Damage::Unknown);
     }
@@ -266,15 +276,25 @@ pub fn verify_record<'a>(bytes: &'a [u8], place: &Place, kind: RecordKind) -> Re
     let same = record.kind == kind
         && record.generation == place.generation
         && record.payload.len() == place.length as usize;
-    if same { Ok(record.payload) } else { Err(Damage::Other) }
+    if same {
+        Ok(record.payload)
+    } else {
+        Err(Damage::Other)
+    }
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|four| u32::from_le_bytes(*four))
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .map(|four| u32::from_le_bytes(*four))
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk().map(|eight| u64::from_le_bytes(*eight))
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .map(|eight| u64::from_le_bytes(*eight))
 }
 
 #[cfg(test)]

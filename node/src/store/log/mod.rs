@@ -28,8 +28,8 @@ use crate::disk::Disk;
 use crate::ring::AlignedBuf;
 
 pub use self::codec::{
-    BATCH_HEADER_BYTES, BatchHeader, Damage, Place, Position, RECORD_HEADER_BYTES, Record, RecordKind, footprint,
-    read_record, verify_record,
+    BATCH_HEADER_BYTES, BatchHeader, Damage, Place, Position, RECORD_HEADER_BYTES, Record, RecordKind,
+    footprint, read_record, verify_record,
 };
 pub use self::recover::Replayed;
 pub use self::segments::{SegmentInfo, SegmentReader, segment_name};
@@ -167,7 +167,12 @@ impl Log {
     #[must_use]
     pub fn position_after(&self, batch: u64) -> Position {
         let state = self.state.borrow();
-        state.positions.range(..=batch).next_back().map(|(_, position)| *position).unwrap_or_default()
+        state
+            .positions
+            .range(..=batch)
+            .next_back()
+            .map(|(_, position)| *position)
+            .unwrap_or_default()
     }
 
     /// Waits until the durable front has moved, and names the last batch before which everything is durable.

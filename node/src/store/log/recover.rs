@@ -34,7 +34,7 @@ pub struct Replayed<'a> {
 }
 
 /// Takes records in order; an error ends the recovery.
-pub type Replay<'a> = dyn FnMut(Replayed<'_>) -> Result<(), LogError> + 'a;
+pub(super) type Replay<'a> = dyn FnMut(Replayed<'_>) -> Result<(), LogError> + 'a;
 
 impl Log {
     /// Recovers the log in a directory, making it if it is not there, and hands every record behind `from` (all
@@ -60,11 +60,13 @@ impl Log {
         from: Option<Position>,
         replay: &mut Replay<'_>,
     ) -> Result<Self, LogError> {
-        disk.create_dir(&directory).await.map_err(failed("create", &directory))?;
+        disk.create_dir(&directory)
+            .await
+            .map_err(failed("create", &directory))?;
         if let Some(parent) = directory.parent() {
             disk.sync_dir(parent).await.map_err(failed("sync", parent))?;
         }
-        let mut found = Found::read(&disk, &directory, &options).await?;
+        let found = Found::read(&disk, &directory, &options).await?;
         let end = found.follow(from, replay).await?;
         found.check(&end, closed.as_ref()).await?;
         found.into_log(disk, directory, options, starts, end).await
@@ -87,9 +89,15 @@ enum Link {
 
 impl Found {
     async fn read(disk: &Rc<dyn Disk>, directory: &Path, options: &LogOptions) -> Result<Self, LogError> {
-        let mut found = Self { used: BTreeMap::new(), blank: Vec::new() };
+        let mut found = Self {
+            used: BTreeMap::new(),
+            blank: Vec::new(),
+        };
         let entries = disk.list(directory).await.map_err(failed("list", directory))?;
-        let mut numbers: Vec<_> = entries.iter().filter_map(|(name, ..)| segment_number(name)).collect();
+        let mut numbers: Vec<_> = entries
+            .iter()
+            .filter_map(|(name, ..)| segment_number(name))
+            .collect();
         numbers.sort_unstable();
         for number in numbers {
             let segment = segments::open(disk, directory, number, options).await?;
@@ -113,21 +121,31 @@ impl Found {
         loop {
             let mut link = self.link(&end, end.generation, end.offset).await?;
             if matches!(link, Link::Broken) {
-                for generation in self.used.range(end.generation + 1..).map(|(generation, _)| *generation) {
+                for generation in self
+                    .used
+                    .range(end.generation + 1..)
+                    .map(|(generation, _)| *generation)
+                {
                     link = self.link(&end, generation, 0).await?;
                     if matches!(link, Link::Batch(..)) {
                         break;
                     }
                 }
             }
-            let Link::Batch(header, batch) = link else { return Ok(end) };
+            let Link::Batch(header, batch) = link else {
+                return Ok(end);
+            };
             end = self.hand_over(&header, &batch, &end, replay)?;
         }
     }
 
     /// The batch at an offset, if it follows `end`.
     async fn link(&self, end: &Position, generation: u64, offset: u32) -> Result<Link, LogError> {
-        let Some(segment) = self.used.get(&generation).filter(|segment| offset < segment.bytes) else {
+        let Some(segment) = self
+            .used
+            .get(&generation)
+            .filter(|segment| offset < segment.bytes)
+        else {
             return Ok(Link::Broken);
         };
         let Some((header, batch)) = read_batch(&segment.file, offset, segment.bytes).await? else {
@@ -137,7 +155,11 @@ impl Found {
             && header.offset == offset
             && header.previous == end.crc
             && header.base == end.sequence;
-        Ok(if follows && header.matches(&batch) { Link::Batch(header, batch) } else { Link::Broken })
+        Ok(if follows && header.matches(&batch) {
+            Link::Batch(header, batch)
+        } else {
+            Link::Broken
+        })
     }
 
     fn hand_over(
@@ -147,15 +169,20 @@ impl Found {
         before: &Position,
         replay: &mut Replay<'_>,
     ) -> Result<Position, LogError> {
-        let segment = self.used.get(&header.generation).map_or(0, |segment| segment.number);
-        let damaged = |why: &str| {
-            LogError::Damaged(format!("segment {segment} at byte {}: {why}", header.offset))
-        };
+        let segment = self
+            .used
+            .get(&header.generation)
+            .map_or(0, |segment| segment.number);
+        let damaged =
+            |why: &str| LogError::Damaged(format!("segment {segment} at byte {}: {why}", header.offset));
         let mut found = Vec::with_capacity(header.records as usize);
         for record in records(batch) {
             found.push(record.map_err(|damage| damaged(&damage.to_string()))?);
         }
-        let changes = found.iter().filter(|(_, record)| record.kind == RecordKind::Change).count() as u64;
+        let changes = found
+            .iter()
+            .filter(|(_, record)| record.kind == RecordKind::Change)
+            .count() as u64;
         let after = Position {
             generation: header.generation,
             segment,
@@ -166,7 +193,12 @@ impl Found {
         for (index, (at, record)) in found.iter().enumerate() {
             let length = u32::try_from(record.payload.len()).unwrap_or(u32::MAX);
             replay(Replayed {
-                place: Place { segment, generation: header.generation, offset: header.offset + at, length },
+                place: Place {
+                    segment,
+                    generation: header.generation,
+                    offset: header.offset + at,
+                    length,
+                },
                 kind: record.kind,
                 sequence: record.sequence,
                 payload: record.payload,
@@ -187,7 +219,11 @@ impl Found {
             )));
         }
         for (generation, segment) in self.used.range(end.generation..) {
-            let mut at = if *generation == end.generation { end.offset } else { 0 };
+            let mut at = if *generation == end.generation {
+                end.offset
+            } else {
+                0
+            };
             while at < segment.bytes {
                 let found = read_batch(&segment.file, at, segment.bytes).await?;
                 if let Some((header, batch)) = found
@@ -217,7 +253,12 @@ impl Found {
         end: Position,
     ) -> Result<Log, LogError> {
         let Self { used, mut blank } = self;
-        let highest = used.values().chain(&blank).map(|segment| segment.number).max().unwrap_or(0);
+        let highest = used
+            .values()
+            .chain(&blank)
+            .map(|segment| segment.number)
+            .max()
+            .unwrap_or(0);
         // A segment that only holds batches behind the end holds nothing.
         let mut sealed = used;
         let behind = sealed.split_off(&(end.generation + 1));

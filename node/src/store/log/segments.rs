@@ -59,10 +59,19 @@ pub(super) async fn open(
 ) -> Result<Segment, LogError> {
     let path = directory.join(segment_name(number));
     let dsync = options.durability == Durability::Commit;
-    let how = OpenHow { access: Access::ReadWrite, create_new: false, direct: true, dsync };
+    let how = OpenHow {
+        access: Access::ReadWrite,
+        create_new: false,
+        direct: true,
+        dsync,
+    };
     let file = disk.open(&path, how).await.map_err(failed("open", &path))?;
     let bytes = file.size().map_err(failed("ask for the length of", &path))?;
-    Ok(Segment { number, bytes: u32::try_from(bytes).unwrap_or(u32::MAX), file })
+    Ok(Segment {
+        number,
+        bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+        file,
+    })
 }
 
 /// Makes a segment: every block of it is written and durable before it gets its name.
@@ -76,15 +85,24 @@ pub(super) async fn make(
     let fresh = fresh_name(directory, number);
     // What a crash has left of an earlier attempt.
     let _ = disk.remove(&fresh).await;
-    let how = OpenHow { access: Access::ReadWrite, create_new: true, direct: true, dsync: false };
+    let how = OpenHow {
+        access: Access::ReadWrite,
+        create_new: true,
+        direct: true,
+        dsync: false,
+    };
     let file = disk.open(&fresh, how).await.map_err(failed("create", &fresh))?;
     if let Err(error) = fill(&file, options.segment_bytes).await {
         // Half a segment would keep the space that others need.
         let _ = disk.remove(&fresh).await;
         return Err(failed("fill", &fresh)(error));
     }
-    disk.rename(&fresh, &path).await.map_err(failed("rename", &fresh))?;
-    disk.sync_dir(directory).await.map_err(failed("sync", directory))?;
+    disk.rename(&fresh, &path)
+        .await
+        .map_err(failed("rename", &fresh))?;
+    disk.sync_dir(directory)
+        .await
+        .map_err(failed("sync", directory))?;
     open(disk, directory, number, options).await
 }
 
@@ -155,8 +173,17 @@ impl Log {
     /// Reads a full segment from its beginning.
     #[must_use]
     pub fn read_segment(&self, segment: &SegmentInfo) -> Option<SegmentReader> {
-        let file = self.state.borrow().sealed.get(&segment.generation).map(|found| Rc::clone(&found.file))?;
-        Some(SegmentReader { file, info: *segment, at: 0 })
+        let file = self
+            .state
+            .borrow()
+            .sealed
+            .get(&segment.generation)
+            .map(|found| Rc::clone(&found.file))?;
+        Some(SegmentReader {
+            file,
+            info: *segment,
+            at: 0,
+        })
     }
 }
 
@@ -185,7 +212,9 @@ impl SegmentReader {
         if offset >= self.info.bytes {
             return Ok(None);
         }
-        let Some((header, batch)) = read_batch(&self.file, offset, self.info.bytes).await? else { return Ok(None) };
+        let Some((header, batch)) = read_batch(&self.file, offset, self.info.bytes).await? else {
+            return Ok(None);
+        };
         if header.generation != self.info.generation || header.offset != offset {
             return Ok(None);
         }
@@ -196,7 +225,11 @@ impl SegmentReader {
             )));
         }
         self.at = offset + padded(&header);
-        Ok(Some(Records { batch, info: self.info, offset }))
+        Ok(Some(Records {
+            batch,
+            info: self.info,
+            offset,
+        }))
     }
 }
 
@@ -209,14 +242,24 @@ impl Records {
             .filter(|(_, record)| matches!(record.kind, RecordKind::Blob | RecordKind::MovedBlob))
             .map(move |(at, record)| {
                 let length = u32::try_from(record.payload.len()).unwrap_or(u32::MAX);
-                (Place { segment, generation, offset: self.offset + at, length }, record.payload)
+                (
+                    Place {
+                        segment,
+                        generation,
+                        offset: self.offset + at,
+                        length,
+                    },
+                    record.payload,
+                )
             })
     }
 }
 
 /// Length of a batch with its padding.
 pub(super) fn padded(header: &BatchHeader) -> u32 {
-    header.length.next_multiple_of(u32::try_from(BLOCK_BYTES).unwrap_or(1))
+    header
+        .length
+        .next_multiple_of(u32::try_from(BLOCK_BYTES).unwrap_or(1))
 }
 
 /// The records of a batch, with their offsets in it.
@@ -246,7 +289,9 @@ pub(super) async fn read_batch(
     segment_bytes: u32,
 ) -> Result<Option<(BatchHeader, AlignedBuf)>, LogError> {
     let head = read(file, offset, BLOCK_BYTES).await?;
-    let Some(header) = BatchHeader::decode(&head) else { return Ok(None) };
+    let Some(header) = BatchHeader::decode(&head) else {
+        return Ok(None);
+    };
     if u64::from(offset) + u64::from(padded(&header)) > u64::from(segment_bytes) {
         return Ok(None);
     }

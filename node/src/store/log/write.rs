@@ -49,14 +49,19 @@ impl Log {
         let need: usize = records.iter().map(|record| footprint(length(record))).sum();
         let mut state = self.state.borrow_mut();
         self.make_room(&mut state, need, space)?;
-        let State { building, sequence, .. } = &mut *state;
+        let State {
+            building, sequence, ..
+        } = &mut *state;
         let batch = building.as_mut().ok_or(LogError::Full)?;
         let places = records.iter().map(|record| batch.add(record)).collect();
         *sequence = batch.last;
         let number = batch.number;
         drop(state);
         self.work.notify();
-        Ok(Appended { batch: number, places })
+        Ok(Appended {
+            batch: number,
+            places,
+        })
     }
 
     /// Makes sure that a batch is being gathered that `need` bytes fit into.
@@ -85,12 +90,20 @@ impl Log {
 
     /// Goes on in the next ready segment, in a new generation.
     fn rotate(&self, state: &mut State, whole: usize, space: Space) -> Result<(), LogError> {
-        let kept = if space == Space::Upload { self.options.reserve_segments } else { 0 };
+        let kept = if space == Space::Upload {
+            self.options.reserve_segments
+        } else {
+            0
+        };
         if state.ready.len() <= kept {
             self.lacking.notify();
             return Err(LogError::Full);
         }
-        let next = state.ready.iter().position(|segment| segment.bytes as usize >= whole).ok_or(LogError::Full)?;
+        let next = state
+            .ready
+            .iter()
+            .position(|segment| segment.bytes as usize >= whole)
+            .ok_or(LogError::Full)?;
         let next = state.ready.swap_remove(next);
         state.close_building();
         let full = std::mem::replace(&mut state.active, next);
@@ -140,8 +153,20 @@ impl Log {
             state.close_building();
         }
         let batch = state.closed.pop_front()?;
-        let mark = state.positions.get(&state.front).map_or(0, |position| position.sequence);
-        let Building { number, segment, generation, offset, mut buffer, records, base, last } = batch;
+        let mark = state
+            .positions
+            .get(&state.front)
+            .map_or(0, |position| position.sequence);
+        let Building {
+            number,
+            segment,
+            generation,
+            offset,
+            mut buffer,
+            records,
+            base,
+            last,
+        } = batch;
         let header = BatchHeader {
             generation,
             offset,
@@ -155,9 +180,20 @@ impl Log {
         state.crc = header.seal(&mut buffer);
         buffer.resize_zeroed(buffer.len().next_multiple_of(BLOCK_BYTES));
         let end = offset + u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-        let position = Position { generation, segment: segment.number, offset: end, sequence: last, crc: state.crc };
+        let position = Position {
+            generation,
+            segment: segment.number,
+            offset: end,
+            sequence: last,
+            crc: state.crc,
+        };
         state.positions.insert(number, position);
-        Some(Sealed { number, segment, offset, buffer })
+        Some(Sealed {
+            number,
+            segment,
+            offset,
+            buffer,
+        })
     }
 
     fn written(&self, batch: Sealed) {
@@ -240,8 +276,18 @@ fn length(record: &NewRecord<'_>) -> usize {
 }
 
 async fn write(batch: Sealed) -> std::io::Result<Sealed> {
-    let Sealed { number, segment, offset, buffer } = batch;
+    let Sealed {
+        number,
+        segment,
+        offset,
+        buffer,
+    } = batch;
     let file = Rc::clone(&segment.file);
     let (written, buffer) = file.write_at(buffer, u64::from(offset)).await;
-    written.map(|()| Sealed { number, segment, offset, buffer })
+    written.map(|()| Sealed {
+        number,
+        segment,
+        offset,
+        buffer,
+    })
 }

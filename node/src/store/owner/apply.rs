@@ -72,14 +72,15 @@ impl<'a> Applier<'a> {
     /// Adds a change.
     pub(super) fn change(&mut self, change: &Change) -> Result<(), StoreError> {
         self.association = change.association;
-        let view = self.view;
-        apply(change, view, self)?;
+        apply(change, self)?;
         self.failed.take().map_or(Ok(()), Err)
     }
 
     /// Adds a relocation by compaction: takes effect only if the blob still is where it was copied from.
     pub(super) fn moved(&mut self, blob: BlobId, to: Place) -> Result<(), StoreError> {
-        let Some(mut row) = self.row(blob)? else { return Ok(()) };
+        let Some(mut row) = self.row(blob)? else {
+            return Ok(());
+        };
         if let Whereabouts::Inline(from) = row.place {
             self.count(&from, false);
             self.count(&to, true);
@@ -120,8 +121,11 @@ impl<'a> Applier<'a> {
 
     fn count(&mut self, place: &Place, add: bool) {
         let bytes = self.live.entry(place.segment).or_insert(0);
-        *bytes =
-            if add { *bytes + footprint(place) } else { bytes.saturating_sub(footprint(place)) };
+        *bytes = if add {
+            *bytes + footprint(place)
+        } else {
+            bytes.saturating_sub(footprint(place))
+        };
         self.touched.push(place.segment);
     }
 
@@ -131,7 +135,10 @@ impl<'a> Applier<'a> {
         if let Some(place) = (self.places)(blob) {
             if !self.blobs.contains_key(&blob) {
                 self.count(&place, true);
-                let row = BlobRow { place: Whereabouts::Inline(place), references: vec![reference] };
+                let row = BlobRow {
+                    place: Whereabouts::Inline(place),
+                    references: vec![reference],
+                };
                 self.blobs.insert(blob, Some(row));
                 return Ok(());
             }
@@ -143,7 +150,10 @@ impl<'a> Applier<'a> {
                 if let Whereabouts::Inline(place) = place {
                     self.count(&place, true);
                 }
-                BlobRow { place, references: Vec::new() }
+                BlobRow {
+                    place,
+                    references: Vec::new(),
+                }
             }
         };
         row.references.push(reference);
@@ -153,9 +163,12 @@ impl<'a> Applier<'a> {
 
     fn release(&mut self, blob: BlobId, directory: DirId, name: &str) -> Result<(), StoreError> {
         let Some(mut row) = self.row(blob)? else {
-            return Err(StoreError::Damaged(format!("blob {blob} is released but has no row")));
+            return Err(StoreError::Damaged(format!(
+                "blob {blob} is released but has no row"
+            )));
         };
-        row.references.retain(|(held, as_name)| !(*held == directory && as_name == name));
+        row.references
+            .retain(|(held, as_name)| !(*held == directory && as_name == name));
         if !row.references.is_empty() {
             self.blobs.insert(blob, Some(row));
             return Ok(());
@@ -206,7 +219,9 @@ pub(crate) fn read_row(view: &dyn View, blob: BlobId) -> Result<Option<BlobRow>,
         .get(&blob_row::key(blob), &mut |bytes| row = BlobRow::decode(bytes))
         .map_err(|error| StoreError::Disk(error.to_string()))?;
     if found && row.is_none() {
-        return Err(StoreError::Damaged(format!("the row of blob {blob} cannot be read")));
+        return Err(StoreError::Damaged(format!(
+            "the row of blob {blob} cannot be read"
+        )));
     }
     Ok(row)
 }

@@ -22,13 +22,18 @@ impl Owner {
         let mut blobs = Vec::new();
         let mut gathered = 0;
         let mut moved = 0;
-        let Some(mut reader) = self.log.read_segment(segment) else { return Ok(0) };
+        let Some(mut reader) = self.log.read_segment(segment) else {
+            return Ok(0);
+        };
         while let Some(records) = reader.next().await? {
             let view = self.rows.snapshot();
             for (place, payload) in records.blobs() {
-                let Some((id, bytes)) = payload.split_first_chunk::<16>() else { continue };
+                let Some((id, bytes)) = payload.split_first_chunk::<16>() else {
+                    continue;
+                };
                 let blob = Id(*id);
-                let live = read_row(view.as_ref(), blob)?.is_some_and(|row| row.place == Whereabouts::Inline(place));
+                let live =
+                    read_row(view.as_ref(), blob)?.is_some_and(|row| row.place == Whereabouts::Inline(place));
                 if live {
                     gathered += bytes.len();
                     moved += bytes.len() as u64;
@@ -52,11 +57,17 @@ impl Owner {
         let parts: Vec<[&[u8]; 1]> = blobs.iter().map(|(_, payload)| [payload.as_slice()]).collect();
         let records: Vec<_> = parts
             .iter()
-            .map(|parts| NewRecord { kind: RecordKind::MovedBlob, sequence: 0, parts })
+            .map(|parts| NewRecord {
+                kind: RecordKind::MovedBlob,
+                sequence: 0,
+                parts,
+            })
             .collect();
         let appended = self.log.append(&records, Space::Cure)?;
         let places: Vec<(BlobId, Place)> = blobs.iter().map(|(blob, _)| *blob).zip(appended.places).collect();
-        self.queue.borrow_mut().push_back((appended.batch, Queued::Moved { blobs: places }));
+        self.queue
+            .borrow_mut()
+            .push_back((appended.batch, Queued::Moved { blobs: places }));
         Ok(())
     }
 }

@@ -72,8 +72,15 @@ type Answer = oneshot::Sender<Result<Receipt, StoreError>>;
 
 /// What waits for its batch to be durable.
 enum Queued {
-    Change { change: Change, places: Vec<(BlobId, Place)>, sequence: u64, answer: Answer },
-    Moved { blobs: Vec<(BlobId, Place)> },
+    Change {
+        change: Change,
+        places: Vec<(BlobId, Place)>,
+        sequence: u64,
+        answer: Answer,
+    },
+    Moved {
+        blobs: Vec<(BlobId, Place)>,
+    },
 }
 
 /// The owner of one log.
@@ -127,11 +134,40 @@ impl Owner {
     pub fn stage(&self, blob: &InlineBlob) -> Result<Staged, StoreError> {
         self.writable(Space::Upload)?;
         let parts: [&[u8]; 2] = [&blob.id.0, &blob.bytes];
-        let record = NewRecord { kind: RecordKind::Blob, sequence: 0, parts: &parts };
+        let record = NewRecord {
+            kind: RecordKind::Blob,
+            sequence: 0,
+            parts: &parts,
+        };
         let appended = self.log.append(&[record], Space::Upload)?;
         let place = appended.places.first().copied().ok_or_else(misplaced)?;
         let pin = self.pins.pin(self.segment_of(&place));
-        Ok(Staged { id: blob.id, place, _pin: pin })
+        Ok(Staged {
+            id: blob.id,
+            place,
+            _pin: pin,
+        })
+    }
+
+    /// Makes the root of an association, if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Owner::commit`].
+    pub async fn ensure_root(&self, association: [u8; 16]) -> Result<(), StoreError> {
+        let root = filegrid_tree::TreePath::root();
+        if filegrid_tree::lookup(self.rows.snapshot().as_ref(), association, &root)?.is_some() {
+            return Ok(());
+        }
+        self.commit(
+            association,
+            Protocol::Api,
+            Command::CreateRoot,
+            Vec::new(),
+            Vec::new(),
+        )
+        .await
+        .map(drop)
     }
 
     /// Does a command. The answer comes when the change is durable and applied.
@@ -171,7 +207,12 @@ impl Owner {
         self.sequence.set(sequence);
         self.overlay.borrow_mut().push(sequence, &resolved.change);
         let (answer, receiver) = oneshot::channel();
-        let queued = Queued::Change { change: resolved.change, places, sequence, answer };
+        let queued = Queued::Change {
+            change: resolved.change,
+            places,
+            sequence,
+            answer,
+        };
         self.queue.borrow_mut().push_back((batch, queued));
         Ok(receiver)
     }
@@ -183,7 +224,11 @@ impl Owner {
         command: &Command,
     ) -> Result<Resolved, StoreError> {
         let version = clock::now_us().max(self.version.get() + 1);
-        let stamp = Stamp { now_ms: clock::now_ms(), version, protocol };
+        let stamp = Stamp {
+            now_ms: clock::now_ms(),
+            version,
+            protocol,
+        };
         let view = self.rows.snapshot();
         let overlay = self.overlay.borrow();
         let seen = overlay.over(view.as_ref());
@@ -203,14 +248,24 @@ impl Owner {
     ) -> Result<(u64, Vec<(BlobId, Place)>), StoreError> {
         let mut places: Vec<_> = staged.iter().map(|staged| (staged.id, staged.place)).collect();
         let payload = record::encode(&resolved.change, &places);
-        let parts: Vec<[&[u8]; 2]> =
-            riding.iter().map(|blob| [blob.id.0.as_slice(), blob.bytes.as_slice()]).collect();
+        let parts: Vec<[&[u8]; 2]> = riding
+            .iter()
+            .map(|blob| [blob.id.0.as_slice(), blob.bytes.as_slice()])
+            .collect();
         let change: [&[u8]; 1] = [&payload];
         let mut records: Vec<_> = parts
             .iter()
-            .map(|parts| NewRecord { kind: RecordKind::Blob, sequence: 0, parts })
+            .map(|parts| NewRecord {
+                kind: RecordKind::Blob,
+                sequence: 0,
+                parts,
+            })
             .collect();
-        records.push(NewRecord { kind: RecordKind::Change, sequence, parts: &change });
+        records.push(NewRecord {
+            kind: RecordKind::Change,
+            sequence,
+            parts: &change,
+        });
         let appended = self.log.append(&records, space)?;
         places.extend(riding.iter().map(|blob| blob.id).zip(appended.places));
         Ok((appended.batch, places))
@@ -307,10 +362,20 @@ impl Owner {
     fn answer(&self, ready: Vec<Queued>) {
         let mut overlay = self.overlay.borrow_mut();
         for queued in ready {
-            if let Queued::Change { sequence, answer, change, .. } = queued {
+            if let Queued::Change {
+                sequence,
+                answer,
+                change,
+                ..
+            } = queued
+            {
                 overlay.remove(sequence, &change);
                 // A client that is gone does not undo what it asked for.
-                let _ = answer.send(Ok(Receipt { sequence, log: self.number, node: self.node }));
+                let _ = answer.send(Ok(Receipt {
+                    sequence,
+                    log: self.number,
+                    node: self.node,
+                }));
             }
         }
     }
@@ -323,7 +388,11 @@ impl Owner {
     }
 
     fn segment_of(&self, place: &Place) -> Pinned {
-        Pinned::Segment { log: self.number, segment: place.segment, generation: place.generation }
+        Pinned::Segment {
+            log: self.number,
+            segment: place.segment,
+            generation: place.generation,
+        }
     }
 }
 

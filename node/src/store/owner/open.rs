@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use filegrid_tree::{BlobId, Change, IdMaker, Op, Overlay, Row, View};
 
-use super::apply::{Applier, Live, live_key, position_key};
 use super::Owner;
+use super::apply::{Applier, Live, live_key, position_key};
 use crate::disk::Disk;
 use crate::store::StoreError;
 use crate::store::log::{Log, LogError, LogOptions, Place, Position, RecordKind, Replayed};
@@ -54,7 +54,19 @@ impl Owner {
     /// [`StoreError::Damaged`] if acknowledged changes cannot be read, naming the place. Nothing has been
     /// written then.
     pub async fn open(opening: Opening) -> Result<Owner, StoreError> {
-        let Opening { number, logs, node, starts, directory, options, closed, disk, rows, pins, all_pins } = opening;
+        let Opening {
+            number,
+            logs,
+            node,
+            starts,
+            directory,
+            options,
+            closed,
+            disk,
+            rows,
+            pins,
+            all_pins,
+        } = opening;
         let start = Start::read(number, rows.snapshot().as_ref())?;
         let mut replay = Replay::new(number, Arc::clone(&rows), start);
         let from = replay.position;
@@ -106,10 +118,14 @@ impl Start {
         let unreadable = |error: filegrid_tree::ViewError| StoreError::Disk(error.to_string());
         let mut position = None;
         let found = view
-            .get(&position_key(log), &mut |bytes| position = serde_json::from_slice(bytes).ok())
+            .get(&position_key(log), &mut |bytes| {
+                position = serde_json::from_slice(bytes).ok()
+            })
             .map_err(unreadable)?;
         if found && position.is_none() {
-            return Err(StoreError::Damaged(format!("the applied position of log {log} cannot be read")));
+            return Err(StoreError::Damaged(format!(
+                "the applied position of log {log} cannot be read"
+            )));
         }
         let mut live = Live::new();
         let (from, to) = (live_key(log, 0), live_key(log, u32::MAX));
@@ -160,7 +176,8 @@ impl Replay {
     }
 
     fn record(&mut self, replayed: &Replayed<'_>) -> Result<(), LogError> {
-        self.step(replayed).map_err(|error| LogError::Refused(error.to_string()))
+        self.step(replayed)
+            .map_err(|error| LogError::Refused(error.to_string()))
     }
 
     fn step(&mut self, replayed: &Replayed<'_>) -> Result<(), StoreError> {
@@ -220,7 +237,13 @@ impl Replay {
 }
 
 fn latest_version(change: &Change) -> u64 {
-    let version = |row: &Row| if let Row::File(file) = row { file.version } else { 0 };
+    let version = |row: &Row| {
+        if let Row::File(file) = row {
+            file.version
+        } else {
+            0
+        }
+    };
     change
         .ops
         .iter()

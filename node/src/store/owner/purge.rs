@@ -22,8 +22,15 @@ impl Owner {
     pub async fn purge(self: &Rc<Self>) -> Result<bool, StoreError> {
         let mine = |association: &[u8; 16]| crate::store::log_of(association, self.logs) == self.number;
         let step = purge_step(self.rows.snapshot().as_ref(), limits::PURGE_STEP_ENTRIES, &mine)?;
-        let Some((association, op)) = step else { return Ok(false) };
-        let change = Change { association, time: clock::now_ms(), protocol: Protocol::Api, ops: vec![op] };
+        let Some((association, op)) = step else {
+            return Ok(false);
+        };
+        let change = Change {
+            association,
+            time: clock::now_ms(),
+            protocol: Protocol::Api,
+            ops: vec![op],
+        };
         self.record(change)?.await.map_err(|_| StoreError::Fenced)??;
         Ok(true)
     }
@@ -34,12 +41,21 @@ impl Owner {
         let sequence = self.sequence.get() + 1;
         let payload = record::encode(&change, &[]);
         let parts: [&[u8]; 1] = [&payload];
-        let record = NewRecord { kind: RecordKind::Change, sequence, parts: &parts };
+        let record = NewRecord {
+            kind: RecordKind::Change,
+            sequence,
+            parts: &parts,
+        };
         let appended = self.log.append(&[record], Space::Cure)?;
         self.sequence.set(sequence);
         self.overlay.borrow_mut().push(sequence, &change);
         let (answer, receiver) = oneshot::channel();
-        let queued = Queued::Change { change, places: Vec::new(), sequence, answer };
+        let queued = Queued::Change {
+            change,
+            places: Vec::new(),
+            sequence,
+            answer,
+        };
         self.queue.borrow_mut().push_back((appended.batch, queued));
         Ok(receiver)
     }

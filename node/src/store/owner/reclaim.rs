@@ -16,8 +16,9 @@ impl Owner {
     /// is left to the sweep of the next start.
     pub async fn remove_dead_blobs(self: &Rc<Self>) {
         let dead = std::mem::take(&mut *self.dead.borrow_mut());
-        let (held, free): (Vec<_>, Vec<_>) =
-            dead.into_iter().partition(|blob| self.all_pins.pinned(Pinned::Blob(*blob)));
+        let (held, free): (Vec<_>, Vec<_>) = dead
+            .into_iter()
+            .partition(|blob| self.all_pins.pinned(Pinned::Blob(*blob)));
         self.dead.borrow_mut().extend(held);
         for blob in free {
             let path = self.blob_file(blob);
@@ -36,7 +37,11 @@ impl Owner {
     ///
     /// If the tree cannot be persisted: the node must stop.
     pub fn free_segments(&self) -> Result<usize, StoreError> {
-        let free: Vec<_> = self.sealed().into_iter().filter(|segment| self.is_free(segment)).collect();
+        let free: Vec<_> = self
+            .sealed()
+            .into_iter()
+            .filter(|segment| self.is_free(segment))
+            .collect();
         if free.is_empty() {
             return Ok(0);
         }
@@ -65,13 +70,21 @@ impl Owner {
             segment: segment.segment,
             generation: segment.generation,
         };
-        self.live.borrow().get(&segment.segment).is_none_or(|bytes| *bytes == 0) && !self.all_pins.pinned(used)
+        self.live
+            .borrow()
+            .get(&segment.segment)
+            .is_none_or(|bytes| *bytes == 0)
+            && !self.all_pins.pinned(used)
     }
 
     /// Sealed segments whose every record is applied.
     fn sealed(&self) -> Vec<SegmentInfo> {
         let applied = self.applied.get().generation;
-        self.log.sealed().into_iter().filter(|segment| segment.generation < applied).collect()
+        self.log
+            .sealed()
+            .into_iter()
+            .filter(|segment| segment.generation < applied)
+            .collect()
     }
 
     pub(crate) fn blob_file(&self, blob: BlobId) -> PathBuf {

@@ -43,7 +43,10 @@ impl FjallRows {
 
 impl Rows for FjallRows {
     fn snapshot(&self) -> Box<dyn View + Send> {
-        Box::new(FjallView { snapshot: self.database.snapshot(), keyspace: self.keyspace.clone() })
+        Box::new(FjallView {
+            snapshot: self.database.snapshot(),
+            keyspace: self.keyspace.clone(),
+        })
     }
 
     fn write(&self, batch: RowBatch) -> Result<(), RowsError> {

@@ -40,7 +40,11 @@ impl ModelRows {
             change(&mut map, batch);
         }
         let map = Arc::new(map);
-        Self(Arc::new(Mutex::new(Inner { now: Arc::clone(&map), durable: map, since: Vec::new() })))
+        Self(Arc::new(Mutex::new(Inner {
+            now: Arc::clone(&map),
+            durable: map,
+            since: Vec::new(),
+        })))
     }
 
     /// Every row, for comparing two stores.
@@ -93,10 +97,10 @@ impl View for ModelView {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), ViewError> {
         if from < to {
-            for (key, value) in self.0.range::<[u8], _>((
-                std::ops::Bound::Included(from),
-                std::ops::Bound::Excluded(to),
-            )) {
+            for (key, value) in self
+                .0
+                .range::<[u8], _>((std::ops::Bound::Included(from), std::ops::Bound::Excluded(to)))
+            {
                 if visit(key, value).is_break() {
                     break;
                 }

@@ -26,8 +26,16 @@ impl Work<'_> {
         let name = name.to_owned();
         match self.row(directory, &name)? {
             None => {}
-            Some(Row::Dir(row)) => self.push(Op::Detach { directory, name, id: row.id }),
-            Some(file @ Row::File(_)) => self.push(Op::Remove { directory, name, released: file.blobs() }),
+            Some(Row::Dir(row)) => self.push(Op::Detach {
+                directory,
+                name,
+                id: row.id,
+            }),
+            Some(file @ Row::File(_)) => self.push(Op::Remove {
+                directory,
+                name,
+                released: file.blobs(),
+            }),
         }
         Ok(())
     }
@@ -38,8 +46,16 @@ impl Work<'_> {
             return self.delete_one(directory, name);
         };
         let id = self.ids.next_id();
-        self.push(Op::Detach { directory, name: name.to_owned(), id: old.id });
-        let row = Row::Dir(DirRow { id, mtime: self.stamp.now_ms, ..old });
+        self.push(Op::Detach {
+            directory,
+            name: name.to_owned(),
+            id: old.id,
+        });
+        let row = Row::Dir(DirRow {
+            id,
+            mtime: self.stamp.now_ms,
+            ..old
+        });
         self.put_dir(directory, name, row);
         Ok(())
     }

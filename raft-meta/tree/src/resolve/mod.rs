@@ -10,8 +10,8 @@ mod set;
 use std::collections::HashMap;
 
 use crate::{
-    BlobId, CHANGE_MAX_BYTES, Change, Command, DirId, DirRow, Id, IdMaker, Op, Protocol, ROOTS, Row, TreeError,
-    TreePath, View, keys, root_name,
+    BlobId, CHANGE_MAX_BYTES, Change, Command, DirId, DirRow, Id, IdMaker, Op, Protocol, ROOTS, Row,
+    TreeError, TreePath, View, keys, root_name,
 };
 
 /// What the owner stamps on a change, once.
@@ -46,20 +46,42 @@ pub fn resolve(
     ids: &mut IdMaker,
     command: &Command,
 ) -> Result<Resolved, TreeError> {
-    let mut work = Work { view, association, stamp, ids, ops: Vec::new(), rows: HashMap::new(), unused: Vec::new() };
+    let mut work = Work {
+        view,
+        association,
+        stamp,
+        ids,
+        ops: Vec::new(),
+        rows: HashMap::new(),
+        unused: Vec::new(),
+    };
     match command {
         Command::CreateRoot => work.root().map(drop)?,
         Command::Publish { files, make_parents } => work.publish(files, *make_parents)?,
-        Command::MakeDir { path, parents, existing_ok } => work.make_dir(path, *parents, *existing_ok)?,
+        Command::MakeDir {
+            path,
+            parents,
+            existing_ok,
+        } => work.make_dir(path, *parents, *existing_ok)?,
         Command::Move { moves, replace } => work.moves(moves, *replace)?,
         Command::Delete { paths, root } => work.delete(paths, root)?,
         Command::SetTime { path, mtime } => work.set_time(path, *mtime)?,
-        Command::SetSha256 { directory, name, version, sha256 } => {
+        Command::SetSha256 {
+            directory,
+            name,
+            version,
+            sha256,
+        } => {
             work.set_sha256(*directory, name, *version, sha256)?;
         }
     }
     let Work { ops, unused, .. } = work;
-    let change = Change { association, time: stamp.now_ms, protocol: stamp.protocol, ops };
+    let change = Change {
+        association,
+        time: stamp.now_ms,
+        protocol: stamp.protocol,
+        ops,
+    };
     if change.weight() > CHANGE_MAX_BYTES {
         return Err(TreeError::TooLarge);
     }
@@ -85,21 +107,32 @@ impl Work<'_> {
             return Ok(row.clone());
         }
         let mut row = Ok(None);
-        self.view.get(&keys::row(directory, name), &mut |bytes| row = Row::decode(bytes).map(Some))?;
+        self.view.get(&keys::row(directory, name), &mut |bytes| {
+            row = Row::decode(bytes).map(Some)
+        })?;
         row
     }
 
     fn push(&mut self, op: Op) {
         match &op {
-            Op::Put { directory, name, row, .. } => {
+            Op::Put {
+                directory, name, row, ..
+            } => {
                 self.rows.insert((*directory, name.clone()), Some(row.clone()));
             }
             Op::Remove { directory, name, .. } | Op::Detach { directory, name, .. } => {
                 self.rows.insert((*directory, name.clone()), None);
             }
-            Op::Rename { from_directory, from_name, to_directory, to_name, row } => {
+            Op::Rename {
+                from_directory,
+                from_name,
+                to_directory,
+                to_name,
+                row,
+            } => {
                 self.rows.insert((*from_directory, from_name.clone()), None);
-                self.rows.insert((*to_directory, to_name.clone()), Some(row.clone()));
+                self.rows
+                    .insert((*to_directory, to_name.clone()), Some(row.clone()));
             }
             Op::Purge { .. } => {}
         }
@@ -118,7 +151,13 @@ impl Work<'_> {
 
     fn new_dir(&mut self, directory: DirId, name: &str, id: DirId) -> DirId {
         let Stamp { now_ms, protocol, .. } = self.stamp;
-        let row = Row::Dir(DirRow { id, created_at: now_ms, updated_at: None, mtime: now_ms, protocol });
+        let row = Row::Dir(DirRow {
+            id,
+            created_at: now_ms,
+            updated_at: None,
+            mtime: now_ms,
+            protocol,
+        });
         self.put_dir(directory, name, row);
         id
     }
@@ -162,5 +201,8 @@ impl Work<'_> {
 
 /// The path down to and with the name at `depth`.
 fn shown(names: &[String], depth: usize) -> String {
-    names.iter().take(depth + 1).fold(String::new(), |path, name| path + "/" + name)
+    names
+        .iter()
+        .take(depth + 1)
+        .fold(String::new(), |path, name| path + "/" + name)
 }

@@ -5,16 +5,23 @@ use crate::{DirId, Op, Row, TreeError, TreePath};
 
 impl Work<'_> {
     pub(super) fn moves(&mut self, moves: &[(TreePath, TreePath)], replace: bool) -> Result<(), TreeError> {
-        moves.iter().try_for_each(|(from, to)| self.move_one(from, to, replace))
+        moves
+            .iter()
+            .try_for_each(|(from, to)| self.move_one(from, to, replace))
     }
 
     fn move_one(&mut self, from: &TreePath, to: &TreePath, replace: bool) -> Result<(), TreeError> {
         let Some((from_directory, from_name)) = self.parent(from, false)? else {
             return Err(TreeError::IntoItself(from.to_string()));
         };
-        let row =
-            self.row(from_directory, from_name)?.ok_or_else(|| TreeError::NotFound(from.to_string()))?;
-        let moved = if let Row::Dir(row) = &row { Some(row.id) } else { None };
+        let row = self
+            .row(from_directory, from_name)?
+            .ok_or_else(|| TreeError::NotFound(from.to_string()))?;
+        let moved = if let Row::Dir(row) = &row {
+            Some(row.id)
+        } else {
+            None
+        };
         let Some((name, above)) = to.components().split_last() else {
             return Err(TreeError::Exists(to.to_string()));
         };
@@ -25,7 +32,11 @@ impl Work<'_> {
                 Row::File(_) if replace && same => return Ok(()),
                 Row::File(_) if replace && moved.is_none() => {
                     let released = there.blobs();
-                    self.push(Op::Remove { directory: to_directory, name: name.clone(), released });
+                    self.push(Op::Remove {
+                        directory: to_directory,
+                        name: name.clone(),
+                        released,
+                    });
                 }
                 _ => return Err(TreeError::Exists(to.to_string())),
             }

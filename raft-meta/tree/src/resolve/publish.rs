@@ -7,19 +7,23 @@ use crate::{Base, BlobId, FileRow, Op, Publication, Row, TreeError, TreePath};
 
 /// SHA-256 of nothing, FIPS 180-4.
 const SHA256_OF_NOTHING: [u8; 32] = [
-    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41,
-    0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
+    0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
 impl Work<'_> {
     pub(super) fn publish(&mut self, files: &[Publication], make_parents: bool) -> Result<(), TreeError> {
-        let last: HashMap<&TreePath, usize> =
-            files.iter().enumerate().map(|(at, file)| (&file.path, at)).collect();
+        let last: HashMap<&TreePath, usize> = files
+            .iter()
+            .enumerate()
+            .map(|(at, file)| (&file.path, at))
+            .collect();
         for (at, file) in files.iter().enumerate() {
             if last.get(&file.path) == Some(&at) {
                 self.publish_one(file, make_parents)?;
             } else {
-                self.unused.extend(file.content.extents.iter().map(|extent| extent.blob));
+                self.unused
+                    .extend(file.content.extents.iter().map(|extent| extent.blob));
             }
         }
         Ok(())
@@ -74,5 +78,8 @@ impl Work<'_> {
 
 /// What is in `of` and not in `those`; both are sorted.
 fn without(of: &[BlobId], those: &[BlobId]) -> Vec<BlobId> {
-    of.iter().filter(|blob| those.binary_search(blob).is_err()).copied().collect()
+    of.iter()
+        .filter(|blob| those.binary_search(blob).is_err())
+        .copied()
+        .collect()
 }

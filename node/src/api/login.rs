@@ -1,0 +1,19 @@
+//! `POST /apiaccess/auth` and `GET /.well-known/jwks.json`.
+
+use super::{Api, request};
+use crate::error::Error;
+use crate::http::exchange::Exchange;
+
+impl Api {
+    pub(super) async fn login(&self, exchange: &mut Exchange) -> Result<(), Error> {
+        let credentials = request::json(exchange).await?.to_string();
+        let peer = exchange.peer().ip();
+        let token = self.login.login(credentials.as_bytes(), peer).await?;
+        self.json(exchange, token).await
+    }
+
+    pub(super) async fn jwks(&self, exchange: &mut Exchange) -> Result<(), Error> {
+        let keys = self.login.jwks()?;
+        self.json(exchange, keys).await
+    }
+}

@@ -1,0 +1,101 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use uuid::Uuid;
+
+use crate::auth::{self, FirstKeys, Scopes};
+use crate::config::{self, Config, Overrides};
+
+/// A file exchange: upload by one protocol, fetch by another.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    /// Configuration file; node/filegrid.toml shows every key.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where everything is kept [default: filegrid-data].
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+    /// Address of the REST API [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Threads that serve; 0: one a core [default: 0].
+    #[arg(long, value_name = "N")]
+    shards: Option<u32>,
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do instead of serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Adds an API user and prints its keys. A running node knows it within a second.
+    AddUser(AddUser),
+}
+
+/// Options of `add-user`.
+#[derive(Debug, Args)]
+pub struct AddUser {
+    /// What the user may do, such as "file.read file.list".
+    #[arg(long)]
+    scopes: String,
+    /// Directory that bounds all that the user sees.
+    #[arg(long, default_value = "/")]
+    root: String,
+    /// AssociationKey, if there are several.
+    #[arg(long)]
+    association: Option<Uuid>,
+}
+
+impl Cli {
+    /// The configuration: options over variables over the file over defaults.
+    ///
+    /// # Errors
+    ///
+    /// A text that says what is wrong.
+    pub fn config(&self) -> Result<Config, String> {
+        let options =
+            Overrides { data: self.data.clone(), listen: self.listen.clone(), shards: self.shards };
+        config::load(self.config.as_deref(), std::env::vars(), options)
+    }
+}
+
+/// Adds a user to the registry of a `DATA`.
+///
+/// # Errors
+///
+/// A text that says what is wrong.
+pub fn add_user(config: &Config, user: &AddUser) -> Result<(), String> {
+    let scopes = Scopes::parse(&user.scopes).map_err(|scope| format!("there is no scope {scope}"))?;
+    filegrid_tree::TreePath::parse_chroot(&user.root).map_err(|error| error.to_string())?;
+    let keys = auth::change_registry(&config.data.join("registry.json"), |registry| {
+        let only = registry.associations.first().filter(|_| registry.associations.len() == 1);
+        let association = user.association.or(only.map(|only| only.key));
+        let association = association.ok_or("there are several associations: name one with --association")?;
+        registry.add_user(association, &scopes, &user.root)
+    })?;
+    print_keys(&keys);
+    Ok(())
+}
+
+/// Prints the keys of a new user, each on a line of its own.
+#[allow(clippy::print_stdout, reason = "this is what was asked for")]
+pub fn print_keys(keys: &FirstKeys) {
+    println!("AssociationKey: {}", keys.association);
+    println!("AccessKey: {}", keys.access_key);
+    println!("SecretKey: {}", keys.secret_key);
+}
+
+/// Prints a line that uploads, ready to paste.
+#[allow(clippy::print_stdout, reason = "this is what was asked for")]
+pub fn print_first_upload(keys: &FirstKeys, http: std::net::SocketAddr) {
+    println!(
+        "curl -sS http://{http}/api/upload -H \"Authorization: Bearer $(curl -sS http://{http}/apiaccess/auth \
+         --json '{{\"AssociationKey\":\"{}\",\"AccessKey\":\"{}\",\"SecretKey\":\"{}\"}}' | sed \
+         's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/')\" -F 'f1=@README.md'",
+        keys.association, keys.access_key, keys.secret_key
+    );
+}

@@ -1,0 +1,279 @@
+//! Configuration: options over variables over the file over defaults, then checked once.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits;
+use crate::store::log::{Durability, LogOptions};
+
+/// The configuration as it is written. `node/filegrid.toml` shows every key with its default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Raw {
+    /// Where everything is kept.
+    pub data: PathBuf,
+    /// REST.
+    pub listen: String,
+    /// Shards; 0: one a core.
+    pub shards: u32,
+    /// `commit` or `relaxed`.
+    pub durability: String,
+    /// Length of a log segment.
+    pub log_segment_mib: u32,
+    /// Segments written ahead.
+    pub log_ready_segments: u32,
+    /// Of those, the ones that uploads may not use.
+    pub log_reserve_segments: u32,
+    /// Uploads are refused below this much free space.
+    pub low_water_mib: u64,
+    /// Lifetime of a token.
+    pub token_lifetime_s: u64,
+    /// Age at which a signing key is replaced.
+    pub key_rotation_days: u64,
+    /// Threads that check secrets.
+    pub login_threads: u32,
+    /// Logins that may wait for those.
+    pub logins_waiting_max: u32,
+    /// Origins of web pages that may call the API; `*` for all.
+    pub cors_origins: Vec<String>,
+    /// Connections in all.
+    pub connections_max: u32,
+    /// Connections of one address.
+    pub connections_per_address_max: u32,
+    /// Time for a request's head.
+    pub head_timeout_s: u64,
+    /// Time between two requests.
+    pub idle_timeout_s: u64,
+    /// Time in which some of a body must move.
+    pub stall_timeout_s: u64,
+    /// Time for transfers in flight when the node stops.
+    pub drain_s: u64,
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("filegrid-data"),
+            listen: "127.0.0.1:8080".to_owned(),
+            shards: 0,
+            durability: "commit".to_owned(),
+            log_segment_mib: 64,
+            log_ready_segments: 3,
+            log_reserve_segments: 2,
+            low_water_mib: 1024,
+            token_lifetime_s: 900,
+            key_rotation_days: 30,
+            login_threads: 2,
+            logins_waiting_max: 64,
+            cors_origins: Vec::new(),
+            connections_max: 100_000,
+            connections_per_address_max: 20_000,
+            head_timeout_s: 15,
+            idle_timeout_s: 75,
+            stall_timeout_s: 30,
+            drain_s: 30,
+        }
+    }
+}
+
+/// What the options on the command line override.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--data`.
+    pub data: Option<PathBuf>,
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--shards`.
+    pub shards: Option<u32>,
+}
+
+/// The configuration, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where everything is kept.
+    pub data: PathBuf,
+    /// REST; `None` for off.
+    pub listen: Option<SocketAddr>,
+    /// Number of shards, 1 to 127.
+    pub shards: u8,
+    /// Options of every log.
+    pub log: LogOptions,
+    /// Uploads are refused below this many free bytes.
+    pub low_water_bytes: u64,
+    /// The rest, in range.
+    pub raw: Raw,
+}
+
+/// Reads the configuration.
+///
+/// # Errors
+///
+/// A text that names the file, key or variable and what is wrong with it.
+pub fn load(
+    file: Option<&Path>,
+    variables: impl Iterator<Item = (String, String)>,
+    options: Overrides,
+) -> Result<Config, String> {
+    let mut table = match file {
+        Some(path) => {
+            let text =
+                std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            text.parse::<toml::Table>()
+                .map_err(|error| format!("{}: {error}", path.display()))?
+        }
+        None => toml::Table::new(),
+    };
+    let known = toml::Table::try_from(Raw::default()).map_err(|error| error.to_string())?;
+    for (name, value) in variables {
+        if let Some(key) = name.strip_prefix("FILEGRID_").map(str::to_ascii_lowercase)
+            && let Some(default) = known.get(&key)
+        {
+            table.insert(key, typed(&name, &value, default)?);
+        }
+    }
+    let mut raw: Raw = table
+        .try_into()
+        .map_err(|error| format!("configuration: {error}"))?;
+    raw.data = options.data.unwrap_or(raw.data);
+    raw.listen = options.listen.unwrap_or(raw.listen);
+    raw.shards = options.shards.unwrap_or(raw.shards);
+    check(raw)
+}
+
+/// The value of a variable, of the type that its key has.
+fn typed(name: &str, value: &str, default: &toml::Value) -> Result<toml::Value, String> {
+    match default {
+        toml::Value::Integer(_) => value
+            .trim()
+            .parse()
+            .map(toml::Value::Integer)
+            .map_err(|_| format!("{name}: {value} is no number")),
+        toml::Value::Array(_) => {
+            let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Ok(toml::Value::Array(
+                items.map(|item| toml::Value::String(item.to_owned())).collect(),
+            ))
+        }
+        _ => Ok(toml::Value::String(value.to_owned())),
+    }
+}
+
+fn check(raw: Raw) -> Result<Config, String> {
+    let listen = match raw.listen.as_str() {
+        "off" => None,
+        address => Some(
+            address
+                .parse()
+                .map_err(|_| format!("listen: {address} is no address like 127.0.0.1:8080"))?,
+        ),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let shards = if raw.shards == 0 {
+        u32::try_from(cores).unwrap_or(1).min(127)
+    } else {
+        raw.shards
+    };
+    let shards = u8::try_from(shards)
+        .ok()
+        .filter(|shards| *shards <= 127)
+        .ok_or("shards: at most 127")?;
+    let durability = match raw.durability.as_str() {
+        "commit" => Durability::Commit,
+        "relaxed" => Durability::Relaxed,
+        other => return Err(format!("durability: {other} is neither commit nor relaxed")),
+    };
+    if !(8..=1024).contains(&raw.log_segment_mib) {
+        return Err("log_segment_mib: 8 to 1024".to_owned());
+    }
+    if raw.log_ready_segments <= raw.log_reserve_segments {
+        return Err("log_ready_segments: must be more than log_reserve_segments".to_owned());
+    }
+    let log = LogOptions {
+        segment_bytes: raw.log_segment_mib << 20,
+        batch_bytes: limits::BATCH_TARGET_BYTES,
+        reserve_segments: raw.log_reserve_segments as usize,
+        ready_segments: raw.log_ready_segments as usize,
+        in_flight: 2,
+        durability,
+    };
+    let low_water_bytes = raw.low_water_mib << 20;
+    Ok(Config {
+        data: raw.data.clone(),
+        listen,
+        shards,
+        log,
+        low_water_bytes,
+        raw,
+    })
+}
+
+impl Config {
+    /// Deadlines of connections.
+    #[must_use]
+    pub fn timeouts(&self) -> crate::net::Timeouts {
+        crate::net::Timeouts {
+            idle: Duration::from_secs(self.raw.idle_timeout_s),
+            head: Duration::from_secs(self.raw.head_timeout_s),
+            stall: Duration::from_secs(self.raw.stall_timeout_s),
+            stall_min_bytes: limits::STALL_MIN_BYTES,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(variables: &[(&str, &str)], options: Overrides) -> Result<Config, String> {
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        load(None, variables, options)
+    }
+
+    #[test]
+    fn the_shipped_file_shows_the_defaults() {
+        let shipped: Raw = toml::from_str(include_str!("../filegrid.toml")).unwrap();
+        assert_eq!(shipped, Raw::default());
+        let shown: toml::Table = include_str!("../filegrid.toml").parse().unwrap();
+        let known = toml::Table::try_from(Raw::default()).unwrap();
+        assert_eq!(shown.keys().collect::<Vec<_>>(), known.keys().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn options_beat_variables() {
+        let options = Overrides {
+            listen: Some("127.0.0.1:1".to_owned()),
+            ..Overrides::default()
+        };
+        let config = from(
+            &[("FILEGRID_LISTEN", "127.0.0.1:2"), ("FILEGRID_SHARDS", "3")],
+            options,
+        )
+        .unwrap();
+        assert_eq!(config.listen.unwrap().port(), 1);
+        assert_eq!(config.shards, 3);
+        let config = from(
+            &[("FILEGRID_CORS_ORIGINS", "https://a, https://b")],
+            Overrides::default(),
+        )
+        .unwrap();
+        assert_eq!(config.raw.cors_origins, ["https://a", "https://b"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (name, value, named) in [
+            ("FILEGRID_LISTEN", "here", "listen"),
+            ("FILEGRID_SHARDS", "many", "FILEGRID_SHARDS"),
+            ("FILEGRID_DURABILITY", "maybe", "durability"),
+            ("FILEGRID_LOG_SEGMENT_MIB", "1", "log_segment_mib"),
+        ] {
+            let error = from(&[(name, value)], Overrides::default()).unwrap_err();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Conditional requests (RFC 9110 §13).
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::exchange::RequestHead;
+
+/// What the conditions of a request come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Answer as usual.
+    Proceed,
+    /// 304.
+    NotModified,
+    /// 412.
+    Failed,
+}
+
+/// The state of a representation.
+#[derive(Debug, Clone, Copy)]
+pub struct Validators<'a> {
+    /// Strong entity tag, with its quotes.
+    pub etag: &'a str,
+    /// Unix seconds.
+    pub modified_s: u64,
+}
+
+impl Validators<'_> {
+    /// Evaluates the conditions in the order of §13.2.2.
+    #[must_use]
+    pub fn evaluate(&self, head: &RequestHead) -> Verdict {
+        if let Some(tags) = joined(head, "if-match") {
+            if !self.matches(&tags, true) {
+                return Verdict::Failed;
+            }
+        } else if head
+            .header("if-unmodified-since")
+            .and_then(date)
+            .is_some_and(|since| self.modified_s > since)
+        {
+            return Verdict::Failed;
+        }
+        if let Some(tags) = joined(head, "if-none-match") {
+            if self.matches(&tags, false) {
+                return Verdict::NotModified;
+            }
+        } else if head
+            .header("if-modified-since")
+            .and_then(date)
+            .is_some_and(|since| self.modified_s <= since)
+        {
+            return Verdict::NotModified;
+        }
+        Verdict::Proceed
+    }
+
+    /// Whether a `Range` counts: there is no `If-Range`, or it names exactly this representation (§13.1.5).
+    #[must_use]
+    pub fn range_applies(&self, head: &RequestHead) -> bool {
+        match head.header("if-range").map(<[u8]>::trim_ascii) {
+            None => true,
+            Some(value) if value.starts_with(b"\"") => value == self.etag.as_bytes(),
+            Some(value) if value.starts_with(b"W/") => false,
+            Some(value) => date(value) == Some(self.modified_s),
+        }
+    }
+
+    /// Whether a list of tags names this one. Weak tags never match strongly (§8.8.3.2).
+    fn matches(&self, tags: &str, strong: bool) -> bool {
+        tags.trim() == "*"
+            || tags
+                .split(',')
+                .map(str::trim)
+                .any(|tag| match tag.strip_prefix("W/") {
+                    Some(weak) => !strong && weak == self.etag,
+                    None => tag == self.etag,
+                })
+    }
+}
+
+/// A date as `Last-Modified` shows it.
+#[must_use]
+pub fn http_date(seconds: u64) -> String {
+    // Years beyond 9999 have no form in HTTP.
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799)))
+}
+
+fn date(value: &[u8]) -> Option<u64> {
+    let time = httpdate::parse_http_date(std::str::from_utf8(value).ok()?.trim()).ok()?;
+    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
+fn joined(head: &RequestHead, name: &str) -> Option<String> {
+    let values: Vec<_> = head.headers(name).map(String::from_utf8_lossy).collect();
+    (!values.is_empty()).then(|| values.join(","))
+}

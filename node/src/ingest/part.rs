@@ -1,0 +1,130 @@
+//! A part that is being received.
+
+use filegrid_tree::Extent;
+
+use super::window::Window;
+use crate::error::Error;
+use crate::limits::{BLOCK_BYTES, INLINE_MAX_BYTES, META_MAX_BYTES};
+use crate::metrics;
+use crate::multipart::PartHead;
+use crate::store::{BlobWriter, PinSet, Store};
+
+/// Where the payload goes.
+enum Target {
+    /// The field `meta`.
+    Meta(Vec<u8>),
+    /// A file that may still be small.
+    Gathered(Vec<u8>),
+    /// A file of its own.
+    Large(BlobWriter),
+}
+
+/// A part between its head and its end.
+pub(super) struct OpenPart {
+    head: PartHead,
+    target: Target,
+}
+
+/// What a part has become.
+pub(super) enum Stored {
+    Meta(Vec<u8>),
+    Small(Vec<u8>),
+    Large(Extent, PinSet),
+}
+
+impl OpenPart {
+    pub(super) fn file(head: PartHead) -> Self {
+        Self {
+            head,
+            target: Target::Gathered(Vec::new()),
+        }
+    }
+
+    pub(super) fn meta(head: PartHead) -> Self {
+        Self {
+            head,
+            target: Target::Meta(Vec::new()),
+        }
+    }
+
+    pub(super) fn is_large(&self) -> bool {
+        matches!(self.target, Target::Large(_))
+    }
+
+    /// Takes the next `bytes` of the window.
+    pub(super) async fn payload(
+        &mut self,
+        window: &mut Window,
+        bytes: usize,
+        store: &Store,
+        association: &[u8; 16],
+    ) -> Result<(), Error> {
+        match &mut self.target {
+            Target::Meta(meta) if meta.len() + bytes > META_MAX_BYTES => Err(Error::TooLarge(format!(
+                "the field meta is longer than {META_MAX_BYTES} bytes"
+            ))),
+            Target::Meta(meta) => {
+                meta.extend_from_slice(window.take(bytes));
+                Ok(())
+            }
+            Target::Gathered(gathered) if gathered.len() + bytes <= INLINE_MAX_BYTES => {
+                gathered.extend_from_slice(window.take(bytes));
+                Ok(())
+            }
+            Target::Gathered(gathered) => {
+                let writer = store.blob_writer(association).await?;
+                // What was gathered and what is at hand moves to an aligned start; the rest is received behind it.
+                metrics::PAYLOAD_COPIED.add((gathered.len() + bytes) as u64);
+                window.keep(gathered);
+                window.skip(bytes);
+                self.target = Target::Large(writer);
+                Ok(())
+            }
+            Target::Large(_) => {
+                window.skip(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes the whole blocks that the window keeps.
+    pub(super) async fn write(&mut self, window: &mut Window) -> Result<(), Error> {
+        if let Target::Large(writer) = &mut self.target {
+            let whole = window.kept() / BLOCK_BYTES * BLOCK_BYTES;
+            if whole > 0 {
+                let buffer = window.split_off(whole);
+                metrics::PAYLOAD_COPIED.add((window.kept() + window.rest().len()) as u64);
+                let written = writer.write(buffer).await?;
+                window.give_back(written);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the part: all that the window keeps is the last of it.
+    pub(super) async fn finish(self, window: &mut Window) -> Result<(PartHead, Stored), Error> {
+        let stored = match self.target {
+            Target::Meta(meta) => Stored::Meta(meta),
+            Target::Gathered(bytes) => Stored::Small(bytes),
+            Target::Large(mut writer) => {
+                let last = window.split_off(window.kept());
+                if !last.is_empty()
+                    && let Err(error) = writer.write(last).await
+                {
+                    writer.discard().await;
+                    return Err(error.into());
+                }
+                let (extent, pin) = writer.finish().await?;
+                Stored::Large(extent, pin)
+            }
+        };
+        Ok((self.head, stored))
+    }
+
+    /// Takes away what was written.
+    pub(super) async fn discard(self) {
+        if let Target::Large(writer) = self.target {
+            writer.discard().await;
+        }
+    }
+}

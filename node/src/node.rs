@@ -1,0 +1,217 @@
+//! A node: its data, its shards, its end.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+use futures::channel::mpsc as asynchronous;
+
+use crate::api::Prepared;
+use crate::auth::{FirstKeys, Login, RegistryFile};
+use crate::config::Config;
+use crate::disk::{Disk, RealDisk};
+use crate::mailbox::{Mailbox, Sender, mailbox};
+use crate::net::{Admission, Handoff};
+use crate::shard::{self, Opened, ShardParts};
+use crate::store::log::Position;
+use crate::store::rows::{FjallRows, Rows};
+use crate::store::{AllPins, Shared, State, log_directory};
+use crate::{clock, ring};
+
+/// A node that serves.
+pub struct Node {
+    config: Arc<Config>,
+    state: State,
+    shards: Vec<std::thread::JoinHandle<Result<Vec<(u8, Position)>, String>>>,
+    stop: Arc<AtomicBool>,
+    /// Address of the REST API.
+    pub http: Option<SocketAddr>,
+    /// Keys of the first user, at the first start.
+    pub first: Option<FirstKeys>,
+    _lock: File,
+}
+
+impl Node {
+    /// Recovers the data and starts serving.
+    ///
+    /// # Errors
+    ///
+    /// A text that says what to do about it.
+    pub fn start(config: Config) -> Result<Self, String> {
+        let config = Arc::new(config);
+        let lock = prepare_data(&config.data)?;
+        let state = next_state(&config)?;
+        let (registry, first) = RegistryFile::open(&config.data, clock::now_s())?;
+        registry.watch().map_err(|error| format!("cannot watch the registry: {error}"))?;
+        let login = Login::start(
+            Arc::clone(&registry),
+            config.raw.login_threads as usize,
+            config.raw.logins_waiting_max as usize,
+            config.raw.token_lifetime_s,
+        )?;
+        let rows: Arc<dyn Rows> =
+            Arc::new(FjallRows::open(&config.data.join("tree")).map_err(|error| error.to_string())?);
+        let shards = usize::from(config.shards);
+        let (owners, requests): (Vec<_>, Vec<_>) = (0..state.logs).map(|_| asynchronous::unbounded()).unzip();
+        let shared = Shared {
+            state: State { closed: None, ..state.clone() },
+            data: config.data.clone(),
+            rows,
+            pins: AllPins::new(shards),
+            owners,
+            shards,
+        };
+        let (senders, mailboxes): (Vec<Sender<Handoff>>, Vec<Mailbox<Handoff>>) = (0..shards).map(|_| mailbox()).unzip();
+        let stop = Arc::new(AtomicBool::new(false));
+        let admission =
+            Admission::new(config.raw.connections_max as usize, config.raw.connections_per_address_max as usize);
+        let prepared = Arc::new(Prepared::default());
+        let mut requests: Vec<_> = requests.into_iter().map(Some).collect();
+        let (opened, all_opened) = mpsc::channel::<Result<Opened, String>>();
+        let mut threads = Vec::new();
+        let mut go = Vec::new();
+        for (number, mailbox) in mailboxes.into_iter().enumerate() {
+            let owned = (0..state.logs).filter(|log| usize::from(*log) % shards == number);
+            let owned = owned.filter_map(|log| Some((log, requests.get_mut(usize::from(log))?.take()?))).collect();
+            let (start, started) = futures::channel::oneshot::channel();
+            go.push(start);
+            let parts = ShardParts {
+                number: u8::try_from(number).unwrap_or(u8::MAX),
+                config: Arc::clone(&config),
+                shared: shared.clone(),
+                closed: state.closed.clone(),
+                owned,
+                registry: Arc::clone(&registry),
+                login: Arc::clone(&login),
+                prepared: Arc::clone(&prepared),
+                admission: Arc::clone(&admission),
+                mailbox,
+                peers: senders.clone(),
+                stop: Arc::clone(&stop),
+            };
+            let opened = opened.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("shard-{number}"))
+                .spawn(move || shard::run(parts, opened, started))
+                .map_err(|error| format!("cannot start a shard: {error}"))?;
+            threads.push(thread);
+        }
+        drop(opened);
+        for _ in 0..shards {
+            all_opened.recv().map_err(|_| "a shard has died while it started".to_owned())??;
+        }
+        let http = bind(&config, go)?;
+        write_ports(&config.data, http).map_err(|error| format!("cannot write ports.json: {error}"))?;
+        Ok(Self { config, state, shards: threads, stop, http, first, _lock: lock })
+    }
+
+    /// Stops taking connections, lets transfers in flight finish within the deadline, and closes the logs.
+    ///
+    /// # Errors
+    ///
+    /// If the data could not be closed cleanly; it is recovered at the next start.
+    pub fn stop(self) -> Result<(), String> {
+        self.stop.store(true, Ordering::Release);
+        let mut closed = vec![Position::default(); usize::from(self.state.logs)];
+        for shard in self.shards {
+            let positions = shard.join().map_err(|_| "a shard has died".to_owned())??;
+            for (log, position) in positions {
+                if let Some(place) = closed.get_mut(usize::from(log)) {
+                    *place = position;
+                }
+            }
+        }
+        let state = State { closed: Some(closed), ..self.state };
+        let disk: Rc<dyn Disk> = Rc::new(RealDisk);
+        let data = self.config.data.clone();
+        let saved = ring::run(None, || async move { state.save(&disk, &data).await });
+        saved.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+
+    /// Whether every shard still runs. A shard ends by itself only when its log is fenced.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.shards.iter().all(|shard| !shard.is_finished())
+    }
+}
+
+/// Makes `DATA` for its owner alone, and locks it.
+fn prepare_data(data: &Path) -> Result<File, String> {
+    let failed = |error: std::io::Error| format!("cannot use {}: {error}", data.display());
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
+    std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+    let lock = File::create(data.join("lock")).map_err(failed)?;
+    lock.try_lock().map_err(|_| format!("{} is in use by another filegrid", data.display()))?;
+    Ok(lock)
+}
+
+/// The state of this start, durable before anything else is written.
+fn next_state(config: &Config) -> Result<State, String> {
+    let disk: Rc<dyn Disk> = Rc::new(RealDisk);
+    let (data, logs) = (config.data.clone(), config.shards);
+    let run = ring::run(None, || async move {
+        let old = State::load(&disk, &data).await?;
+        let fresh = || State::fresh(logs);
+        let state = old.map_or_else(fresh, Ok)?;
+        let state = State { starts: state.starts + 1, ..state };
+        State { closed: None, ..state.clone() }.save(&disk, &data).await?;
+        for log in 0..state.logs {
+            let directory = log_directory(&data, log);
+            for directory in [directory.clone(), directory.join("blobs")] {
+                let made = disk.create_dir(&directory).await;
+                made.map_err(|error| crate::store::StoreError::disk("create", &directory, &error))?;
+            }
+            let synced = disk.sync_dir(&directory).await;
+            synced.map_err(|error| crate::store::StoreError::disk("sync", &directory, &error))?;
+        }
+        let synced = disk.sync_dir(&data).await;
+        synced.map_err(|error| crate::store::StoreError::disk("sync", &data, &error))?;
+        Ok::<_, crate::store::StoreError>(state)
+    });
+    run.map_err(|error| format!("io_uring is not usable: {error}"))?.map_err(|error| error.to_string())
+}
+
+/// Tells the shards the address to listen on. The first socket decides a free port for all.
+fn bind(
+    config: &Config,
+    go: Vec<futures::channel::oneshot::Sender<Option<SocketAddr>>>,
+) -> Result<Option<SocketAddr>, String> {
+    let Some(mut address) = config.listen else {
+        go.into_iter().for_each(|start| drop(start.send(None)));
+        return Ok(None);
+    };
+    // A socket that never listens only reserves the port, until every shard has bound its own.
+    let reserved = reserve(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+    address = reserved.1;
+    for start in go {
+        let _ = start.send(Some(address));
+    }
+    // The shards bind at once; the reservation is kept a moment longer by the caller's thread.
+    drop(reserved);
+    Ok(Some(address))
+}
+
+fn reserve(address: SocketAddr) -> std::io::Result<(std::os::fd::OwnedFd, SocketAddr)> {
+    use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket, sockopt};
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let fd = socket(family, SocketType::STREAM, None)?;
+    sockopt::set_socket_reuseport(&fd, true)?;
+    sockopt::set_socket_reuseaddr(&fd, true)?;
+    bind(&fd, &address)?;
+    let address = SocketAddr::try_from(getsockname(&fd)?).map_err(|_| std::io::ErrorKind::Unsupported)?;
+    Ok((fd, address))
+}
+
+fn write_ports(data: &Path, http: Option<SocketAddr>) -> std::io::Result<()> {
+    let mut ports = serde_json::Map::new();
+    if let Some(http) = http {
+        ports.insert("http".to_owned(), http.port().into());
+    }
+    let fresh = data.join("ports.new");
+    std::fs::write(&fresh, serde_json::Value::Object(ports).to_string())?;
+    std::fs::rename(fresh, data.join("ports.json"))
+}

@@ -1,0 +1,274 @@
+//! One shard: a core, a ring, its logs and its connections.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc as blocking};
+use std::time::Duration;
+
+use futures::channel::{mpsc, oneshot};
+
+use crate::api::{Api, Prepared};
+use crate::auth::{Authenticator, Login, RegistryFile};
+use crate::config::Config;
+use crate::disk::{Disk, RealDisk};
+use crate::http::exchange::{self, serve};
+use crate::mailbox::{Mailbox, Sender};
+use crate::net::{Acceptor, Admission, Drain, Handoff, Sweeper};
+use crate::ring::{self, Listener};
+use crate::store::log::Position;
+use crate::store::{self, Opening, Owner, OwnerRequest, Shared, Spawn, Store, log_directory};
+use crate::clock;
+
+/// How often the shard looks after itself.
+const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// Files summed at a time.
+const SUMS_AT_A_TIME: usize = 32;
+
+/// What a shard is made from.
+pub struct ShardParts {
+    /// Its number.
+    pub number: u8,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// What all shards share of the store.
+    pub shared: Shared,
+    /// Where each log was closed cleanly.
+    pub closed: Option<Vec<Position>>,
+    /// Its logs, with what other shards ask of them.
+    pub owned: Vec<(u8, mpsc::UnboundedReceiver<OwnerRequest>)>,
+    /// Tenants.
+    pub registry: Arc<RegistryFile>,
+    /// Issues tokens.
+    pub login: Arc<Login>,
+    /// Prepared downloads.
+    pub prepared: Arc<Prepared>,
+    /// Who may connect.
+    pub admission: Arc<Admission>,
+    /// Connections from other shards.
+    pub mailbox: Mailbox<Handoff>,
+    /// The way to them.
+    pub peers: Vec<Sender<Handoff>>,
+    /// Set when the node is to stop.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Said once a shard's logs are recovered.
+pub struct Opened;
+
+/// Runs a shard until the node stops; comes back with where its logs end.
+///
+/// # Errors
+///
+/// If the shard could not start, or its log was fenced.
+pub fn run(
+    parts: ShardParts,
+    opened: blocking::Sender<Result<Opened, String>>,
+    started: oneshot::Receiver<Option<SocketAddr>>,
+) -> Result<Vec<(u8, Position)>, String> {
+    let core = usize::from(parts.number);
+    let result = ring::run(Some(core), || live(parts, opened.clone(), started));
+    match result {
+        Ok(done) => done,
+        Err(error) => {
+            let text = format!("cannot start a ring: {error}");
+            let _ = opened.send(Err(text.clone()));
+            Err(text)
+        }
+    }
+}
+
+async fn live(
+    parts: ShardParts,
+    opened: blocking::Sender<Result<Opened, String>>,
+    started: oneshot::Receiver<Option<SocketAddr>>,
+) -> Result<Vec<(u8, Position)>, String> {
+    let disk: Rc<dyn Disk> = Rc::new(RealDisk);
+    let store = Store::new(parts.shared.clone(), parts.number, Rc::clone(&disk));
+    let owners = match open_owners(&parts, &store, &disk).await {
+        Ok(owners) => owners,
+        Err(error) => {
+            let _ = opened.send(Err(error.clone()));
+            return Err(error);
+        }
+    };
+    let _ = opened.send(Ok(Opened));
+    let address = started.await.map_err(|_| "the node did not start".to_owned())?;
+    let spawn: Spawn = Rc::new(ring::spawn);
+    let ShardParts { number, config, shared, owned, registry, login, prepared, admission, mailbox, peers, stop, .. } =
+        parts;
+    for ((log, requests), (_, owner)) in owned.into_iter().zip(&owners) {
+        tracing::debug!(log, shard = number, "owner open");
+        ring::spawn(Store::serve(Rc::clone(owner), requests, Rc::clone(&spawn)));
+    }
+    let api = Rc::new(Api {
+        store: store.clone(),
+        authenticator: Authenticator::new(Arc::clone(&registry)),
+        login,
+        prepared: Arc::clone(&prepared),
+        config: Arc::clone(&config),
+    });
+    let sweeper = Sweeper::new(config.timeouts());
+    ring::spawn(Sweeper::run(Rc::downgrade(&sweeper)));
+    let drain = Drain::new();
+    let shard = Rc::new(exchange::Shard {
+        number: usize::from(number),
+        sweeper: Rc::clone(&sweeper),
+        drain: Rc::clone(&drain),
+        peers: Rc::new(peers),
+    });
+    let acceptor = Rc::new(Acceptor {
+        admission,
+        drain: Rc::clone(&drain),
+        serve: move |socket, unread, permit| serve(Rc::clone(&shard), Rc::clone(&api), socket, unread, permit),
+    });
+    if let Some(address) = address {
+        let listener = Listener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+        let listening = Rc::clone(&acceptor);
+        ring::spawn(async move { listening.listen(listener).await });
+    }
+    ring::spawn(async move { acceptor.take_over(mailbox).await });
+    for (log, _) in &owners {
+        let swept = store::sweep(&shared, &disk, *log).await;
+        if let Err(error) = swept {
+            tracing::warn!(log, %error, "cannot sweep orphans");
+        }
+    }
+    ring::spawn(sum(store.clone()));
+    look_after(&owners, &config, &disk, &stop, number, &registry, &prepared).await;
+    let cut_off = drain.drain(&sweeper, Duration::from_secs(config.raw.drain_s)).await;
+    if cut_off > 0 {
+        tracing::warn!(cut_off, "connections did not finish in time");
+    }
+    let mut closed = Vec::new();
+    for (log, owner) in &owners {
+        closed.push((*log, owner.close().await.map_err(|error| error.to_string())?));
+    }
+    Ok(closed)
+}
+
+async fn open_owners(
+    parts: &ShardParts,
+    store: &Store,
+    disk: &Rc<dyn Disk>,
+) -> Result<Vec<(u8, Rc<Owner>)>, String> {
+    let mut owners = Vec::new();
+    for (log, _) in &parts.owned {
+        let opening = Opening {
+            number: *log,
+            logs: parts.shared.state.logs,
+            node: parts.shared.state.node,
+            starts: parts.shared.state.starts,
+            directory: log_directory(&parts.shared.data, *log),
+            options: parts.config.log,
+            closed: parts.closed.as_ref().and_then(|closed| closed.get(usize::from(*log)).copied()),
+            disk: Rc::clone(disk),
+            rows: Arc::clone(&parts.shared.rows),
+            pins: parts.shared.pins.of(usize::from(parts.number)),
+            all_pins: parts.shared.pins.clone(),
+        };
+        let owner = Rc::new(Owner::open(opening).await.map_err(|error| error.to_string())?);
+        ring::spawn(Rc::clone(&owner).write());
+        ring::spawn(Rc::clone(&owner).run());
+        store.adopt(*log, Rc::clone(&owner));
+        for association in &parts.registry.current().associations {
+            if store.log_of(association.key.as_bytes()) == *log {
+                owner.ensure_root(*association.key.as_bytes()).await.map_err(|error| error.to_string())?;
+            }
+        }
+        owners.push((*log, owner));
+    }
+    Ok(owners)
+}
+
+/// Housekeeping until the node is to stop or a log is fenced.
+async fn look_after(
+    owners: &[(u8, Rc<Owner>)],
+    config: &Config,
+    disk: &Rc<dyn Disk>,
+    stop: &AtomicBool,
+    number: u8,
+    registry: &RegistryFile,
+    prepared: &Prepared,
+) {
+    let mut turn = 0_u64;
+    while !stop.load(Ordering::Acquire) {
+        ring::sleep(HOUSEKEEPING).await;
+        turn += 1;
+        let low = match disk.free_bytes(&config.data).await {
+            Ok(free) => free < config.low_water_bytes,
+            Err(_) => false,
+        };
+        for (log, owner) in owners {
+            if owner.is_fenced() {
+                return;
+            }
+            owner.set_low_on_space(low);
+            if let Err(error) = tidy(owner, turn).await {
+                tracing::error!(log, %error, "housekeeping failed");
+            }
+        }
+        if number == 0 && turn.is_multiple_of(240) {
+            prepared.expire();
+            rotate_keys(registry, config);
+        }
+    }
+}
+
+async fn tidy(owner: &Rc<Owner>, turn: u64) -> Result<(), store::StoreError> {
+    owner.remove_dead_blobs().await;
+    // Some steps at a time, so that requests come in between.
+    for _ in 0..8 {
+        if !owner.purge().await? {
+            break;
+        }
+    }
+    if turn.is_multiple_of(4) {
+        if let Some(segment) = owner.sparse_segment() {
+            let bytes = owner.compact(&segment).await?;
+            tracing::info!(segment = segment.segment, bytes, "compacted a segment");
+        }
+        owner.free_segments()?;
+    }
+    Ok(())
+}
+
+fn rotate_keys(registry: &RegistryFile, config: &Config) {
+    let age_s = config.raw.key_rotation_days * 86_400;
+    let now_s = clock::now_s();
+    let due = registry.current().keys.last().is_none_or(|key| key.signs_from + age_s <= now_s);
+    let many = registry.current().keys.len() > 1;
+    if due || many {
+        let rotated = registry.change(|known| known.rotate(now_s, age_s, config.raw.token_lifetime_s, 60));
+        if let Err(error) = rotated {
+            tracing::error!(error, "cannot rotate the signing keys");
+        }
+    }
+}
+
+/// Sums files in the background: gives way to uploads.
+async fn sum(store: Store) {
+    let mut changes = 0;
+    loop {
+        ring::sleep(HOUSEKEEPING).await;
+        let now = crate::metrics::CHANGES.get();
+        let busy = now - std::mem::replace(&mut changes, now) > 100;
+        if busy {
+            continue;
+        }
+        loop {
+            match store.sum_some(SUMS_AT_A_TIME).await {
+                Ok(0) => break,
+                Ok(_) => ring::yield_now().await,
+                Err(store::StoreError::Fenced) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot sum files");
+                    break;
+                }
+            }
+            if crate::metrics::CHANGES.get() - changes > 100 {
+                break;
+            }
+        }
+    }
+}
