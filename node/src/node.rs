@@ -22,11 +22,14 @@ use crate::store::rows::{FjallRows, Rows};
 use crate::store::{AllPins, Shared, State, log_directory};
 use crate::{clock, ring};
 
+/// A shard's thread; it ends with where its logs end.
+type ShardThread = std::thread::JoinHandle<Result<Vec<(u8, Position)>, String>>;
+
 /// A node that serves.
 pub struct Node {
     config: Arc<Config>,
     state: State,
-    shards: Vec<std::thread::JoinHandle<Result<Vec<(u8, Position)>, String>>>,
+    shards: Vec<ShardThread>,
     stop: Arc<AtomicBool>,
     /// Address of the REST API.
     pub http: Option<SocketAddr>,
@@ -46,7 +49,9 @@ impl Node {
         let lock = prepare_data(&config.data)?;
         let state = next_state(&config)?;
         let (registry, first) = RegistryFile::open(&config.data, clock::now_s())?;
-        registry.watch().map_err(|error| format!("cannot watch the registry: {error}"))?;
+        registry
+            .watch()
+            .map_err(|error| format!("cannot watch the registry: {error}"))?;
         let login = Login::start(
             Arc::clone(&registry),
             config.raw.login_threads as usize,
@@ -58,17 +63,23 @@ impl Node {
         let shards = usize::from(config.shards);
         let (owners, requests): (Vec<_>, Vec<_>) = (0..state.logs).map(|_| asynchronous::unbounded()).unzip();
         let shared = Shared {
-            state: State { closed: None, ..state.clone() },
+            state: State {
+                closed: None,
+                ..state.clone()
+            },
             data: config.data.clone(),
             rows,
             pins: AllPins::new(shards),
             owners,
             shards,
         };
-        let (senders, mailboxes): (Vec<Sender<Handoff>>, Vec<Mailbox<Handoff>>) = (0..shards).map(|_| mailbox()).unzip();
+        let (senders, mailboxes): (Vec<Sender<Handoff>>, Vec<Mailbox<Handoff>>) =
+            (0..shards).map(|_| mailbox()).unzip();
         let stop = Arc::new(AtomicBool::new(false));
-        let admission =
-            Admission::new(config.raw.connections_max as usize, config.raw.connections_per_address_max as usize);
+        let admission = Admission::new(
+            config.raw.connections_max as usize,
+            config.raw.connections_per_address_max as usize,
+        );
         let prepared = Arc::new(Prepared::default());
         let mut requests: Vec<_> = requests.into_iter().map(Some).collect();
         let (opened, all_opened) = mpsc::channel::<Result<Opened, String>>();
@@ -76,7 +87,9 @@ impl Node {
         let mut go = Vec::new();
         for (number, mailbox) in mailboxes.into_iter().enumerate() {
             let owned = (0..state.logs).filter(|log| usize::from(*log) % shards == number);
-            let owned = owned.filter_map(|log| Some((log, requests.get_mut(usize::from(log))?.take()?))).collect();
+            let owned = owned
+                .filter_map(|log| Some((log, requests.get_mut(usize::from(log))?.take()?)))
+                .collect();
             let (start, started) = futures::channel::oneshot::channel();
             go.push(start);
             let parts = ShardParts {
@@ -102,11 +115,21 @@ impl Node {
         }
         drop(opened);
         for _ in 0..shards {
-            all_opened.recv().map_err(|_| "a shard has died while it started".to_owned())??;
+            all_opened
+                .recv()
+                .map_err(|_| "a shard has died while it started".to_owned())??;
         }
         let http = bind(&config, go)?;
         write_ports(&config.data, http).map_err(|error| format!("cannot write ports.json: {error}"))?;
-        Ok(Self { config, state, shards: threads, stop, http, first, _lock: lock })
+        Ok(Self {
+            config,
+            state,
+            shards: threads,
+            stop,
+            http,
+            first,
+            _lock: lock,
+        })
     }
 
     /// Stops taking connections, lets transfers in flight finish within the deadline, and closes the logs.
@@ -125,11 +148,16 @@ impl Node {
                 }
             }
         }
-        let state = State { closed: Some(closed), ..self.state };
+        let state = State {
+            closed: Some(closed),
+            ..self.state
+        };
         let disk: Rc<dyn Disk> = Rc::new(RealDisk);
         let data = self.config.data.clone();
         let saved = ring::run(None, || async move { state.save(&disk, &data).await });
-        saved.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+        saved
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())
     }
 
     /// Whether every shard still runs. A shard ends by itself only when its log is fenced.
@@ -142,10 +170,15 @@ impl Node {
 /// Makes `DATA` for its owner alone, and locks it.
 fn prepare_data(data: &Path) -> Result<File, String> {
     let failed = |error: std::io::Error| format!("cannot use {}: {error}", data.display());
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data)
+        .map_err(failed)?;
     std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
     let lock = File::create(data.join("lock")).map_err(failed)?;
-    lock.try_lock().map_err(|_| format!("{} is in use by another filegrid", data.display()))?;
+    lock.try_lock()
+        .map_err(|_| format!("{} is in use by another filegrid", data.display()))?;
     Ok(lock)
 }
 
@@ -157,8 +190,16 @@ fn next_state(config: &Config) -> Result<State, String> {
         let old = State::load(&disk, &data).await?;
         let fresh = || State::fresh(logs);
         let state = old.map_or_else(fresh, Ok)?;
-        let state = State { starts: state.starts + 1, ..state };
-        State { closed: None, ..state.clone() }.save(&disk, &data).await?;
+        let state = State {
+            starts: state.starts + 1,
+            ..state
+        };
+        State {
+            closed: None,
+            ..state.clone()
+        }
+        .save(&disk, &data)
+        .await?;
         for log in 0..state.logs {
             let directory = log_directory(&data, log);
             for directory in [directory.clone(), directory.join("blobs")] {
@@ -172,7 +213,8 @@ fn next_state(config: &Config) -> Result<State, String> {
         synced.map_err(|error| crate::store::StoreError::disk("sync", &data, &error))?;
         Ok::<_, crate::store::StoreError>(state)
     });
-    run.map_err(|error| format!("io_uring is not usable: {error}"))?.map_err(|error| error.to_string())
+    run.map_err(|error| format!("io_uring is not usable: {error}"))?
+        .map_err(|error| error.to_string())
 }
 
 /// Tells the shards the address to listen on. The first socket decides a free port for all.
@@ -181,7 +223,9 @@ fn bind(
     go: Vec<futures::channel::oneshot::Sender<Option<SocketAddr>>>,
 ) -> Result<Option<SocketAddr>, String> {
     let Some(mut address) = config.listen else {
-        go.into_iter().for_each(|start| drop(start.send(None)));
+        for start in go {
+            let _ = start.send(None);
+        }
         return Ok(None);
     };
     // A socket that never listens only reserves the port, until every shard has bound its own.
@@ -197,7 +241,11 @@ fn bind(
 
 fn reserve(address: SocketAddr) -> std::io::Result<(std::os::fd::OwnedFd, SocketAddr)> {
     use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket, sockopt};
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
     let fd = socket(family, SocketType::STREAM, None)?;
     sockopt::set_socket_reuseport(&fd, true)?;
     sockopt::set_socket_reuseaddr(&fd, true)?;

@@ -10,6 +10,7 @@ use futures::channel::{mpsc, oneshot};
 
 use crate::api::{Api, Prepared};
 use crate::auth::{Authenticator, Login, RegistryFile};
+use crate::clock;
 use crate::config::Config;
 use crate::disk::{Disk, RealDisk};
 use crate::http::exchange::{self, serve};
@@ -18,7 +19,6 @@ use crate::net::{Acceptor, Admission, Drain, Handoff, Sweeper};
 use crate::ring::{self, Listener};
 use crate::store::log::Position;
 use crate::store::{self, Opening, Owner, OwnerRequest, Shared, Spawn, Store, log_directory};
-use crate::clock;
 
 /// How often the shard looks after itself.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
@@ -95,8 +95,20 @@ async fn live(
     let _ = opened.send(Ok(Opened));
     let address = started.await.map_err(|_| "the node did not start".to_owned())?;
     let spawn: Spawn = Rc::new(ring::spawn);
-    let ShardParts { number, config, shared, owned, registry, login, prepared, admission, mailbox, peers, stop, .. } =
-        parts;
+    let ShardParts {
+        number,
+        config,
+        shared,
+        owned,
+        registry,
+        login,
+        prepared,
+        admission,
+        mailbox,
+        peers,
+        stop,
+        ..
+    } = parts;
     for ((log, requests), (_, owner)) in owned.into_iter().zip(&owners) {
         tracing::debug!(log, shard = number, "owner open");
         ring::spawn(Store::serve(Rc::clone(owner), requests, Rc::clone(&spawn)));
@@ -120,10 +132,13 @@ async fn live(
     let acceptor = Rc::new(Acceptor {
         admission,
         drain: Rc::clone(&drain),
-        serve: move |socket, unread, permit| serve(Rc::clone(&shard), Rc::clone(&api), socket, unread, permit),
+        serve: move |socket, unread, permit| {
+            serve(Rc::clone(&shard), Rc::clone(&api), socket, unread, permit)
+        },
     });
     if let Some(address) = address {
-        let listener = Listener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+        let listener =
+            Listener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
         let listening = Rc::clone(&acceptor);
         ring::spawn(async move { listening.listen(listener).await });
     }
@@ -136,7 +151,9 @@ async fn live(
     }
     ring::spawn(sum(store.clone()));
     look_after(&owners, &config, &disk, &stop, number, &registry, &prepared).await;
-    let cut_off = drain.drain(&sweeper, Duration::from_secs(config.raw.drain_s)).await;
+    let cut_off = drain
+        .drain(&sweeper, Duration::from_secs(config.raw.drain_s))
+        .await;
     if cut_off > 0 {
         tracing::warn!(cut_off, "connections did not finish in time");
     }
@@ -161,7 +178,10 @@ async fn open_owners(
             starts: parts.shared.state.starts,
             directory: log_directory(&parts.shared.data, *log),
             options: parts.config.log,
-            closed: parts.closed.as_ref().and_then(|closed| closed.get(usize::from(*log)).copied()),
+            closed: parts
+                .closed
+                .as_ref()
+                .and_then(|closed| closed.get(usize::from(*log)).copied()),
             disk: Rc::clone(disk),
             rows: Arc::clone(&parts.shared.rows),
             pins: parts.shared.pins.of(usize::from(parts.number)),
@@ -173,7 +193,10 @@ async fn open_owners(
         store.adopt(*log, Rc::clone(&owner));
         for association in &parts.registry.current().associations {
             if store.log_of(association.key.as_bytes()) == *log {
-                owner.ensure_root(*association.key.as_bytes()).await.map_err(|error| error.to_string())?;
+                owner
+                    .ensure_root(*association.key.as_bytes())
+                    .await
+                    .map_err(|error| error.to_string())?;
             }
         }
         owners.push((*log, owner));
@@ -236,7 +259,11 @@ async fn tidy(owner: &Rc<Owner>, turn: u64) -> Result<(), store::StoreError> {
 fn rotate_keys(registry: &RegistryFile, config: &Config) {
     let age_s = config.raw.key_rotation_days * 86_400;
     let now_s = clock::now_s();
-    let due = registry.current().keys.last().is_none_or(|key| key.signs_from + age_s <= now_s);
+    let due = registry
+        .current()
+        .keys
+        .last()
+        .is_none_or(|key| key.signs_from + age_s <= now_s);
     let many = registry.current().keys.len() > 1;
     if due || many {
         let rotated = registry.change(|known| known.rotate(now_s, age_s, config.raw.token_lifetime_s, 60));

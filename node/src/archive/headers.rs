@@ -156,7 +156,7 @@ fn dos_time(mtime_ms: i64) -> (u16, u16) {
     let seconds = mtime_ms.div_euclid(1000).clamp(315_532_800, 4_354_819_198);
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil(days);
-    let time = (second / 3600) << 11 | (second / 60 % 60) << 5 | second % 60 / 2;
+    let time = (second / 3600) << 11 | (second / 60 % 60) << 5 | (second % 60 / 2);
     let date = (year - 1980) << 9 | month << 5 | day;
     (u16::try_from(time).unwrap_or(0), u16::try_from(date).unwrap_or(0))
 }

@@ -57,8 +57,11 @@ impl Cli {
     ///
     /// A text that says what is wrong.
     pub fn config(&self) -> Result<Config, String> {
-        let options =
-            Overrides { data: self.data.clone(), listen: self.listen.clone(), shards: self.shards };
+        let options = Overrides {
+            data: self.data.clone(),
+            listen: self.listen.clone(),
+            shards: self.shards,
+        };
         config::load(self.config.as_deref(), std::env::vars(), options)
     }
 }
@@ -72,7 +75,10 @@ pub fn add_user(config: &Config, user: &AddUser) -> Result<(), String> {
     let scopes = Scopes::parse(&user.scopes).map_err(|scope| format!("there is no scope {scope}"))?;
     filegrid_tree::TreePath::parse_chroot(&user.root).map_err(|error| error.to_string())?;
     let keys = auth::change_registry(&config.data.join("registry.json"), |registry| {
-        let only = registry.associations.first().filter(|_| registry.associations.len() == 1);
+        let only = registry
+            .associations
+            .first()
+            .filter(|_| registry.associations.len() == 1);
         let association = user.association.or(only.map(|only| only.key));
         let association = association.ok_or("there are several associations: name one with --association")?;
         registry.add_user(association, &scopes, &user.root)

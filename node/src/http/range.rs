@@ -106,6 +106,7 @@ pub fn byte_ranges(ranges: &[Range<u64>], length: u64, content_type: &str, bound
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -33,23 +33,13 @@ pub(super) struct BlobRow {
     pub references: Vec<(DirId, String)>,
 }
 
-/// First byte of the keys.
-pub(super) const PREFIX: u8 = b'b';
-
 /// The key of a blob's row.
 #[must_use]
 pub(super) fn key(blob: BlobId) -> Vec<u8> {
     let mut key = Vec::with_capacity(17);
-    key.push(PREFIX);
+    key.push(b'b');
     key.extend_from_slice(&blob.0);
     key
-}
-
-/// The blob that a key belongs to.
-#[must_use]
-pub(super) fn blob_of(key: &[u8]) -> Option<BlobId> {
-    let (prefix, id) = key.split_first()?;
-    (*prefix == PREFIX).then(|| id.try_into().ok().map(Id)).flatten()
 }
 
 impl BlobRow {

@@ -31,7 +31,7 @@ pub use self::path::{NAME_MAX_BYTES, PATH_MAX_BYTES, TreePath};
 pub use self::purge::purge_step;
 pub use self::resolve::{Resolved, Stamp, resolve};
 pub use self::row::{DirRow, Extent, FileRow, Protocol, Row, RowRef};
-pub use self::view::{View, ViewError};
+pub use self::view::{View, ViewError, Visit};
 pub use self::walk::{list_dir, lookup, root_name, walk};
 
 /// Longest encoded change, in bytes: what one record of a log may hold beside inline blobs.

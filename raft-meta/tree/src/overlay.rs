@@ -1,9 +1,8 @@
 //! Rows of changes that are decided but not applied yet.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 
-use crate::{Change, DirId, Op, Row, View, ViewError, keys};
+use crate::{Change, DirId, Op, Row, View, ViewError, Visit, keys};
 
 /// The rows as they will be once every queued change is applied, where they differ from the tree.
 ///
@@ -63,12 +62,7 @@ impl View for Overlaid<'_> {
         }
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), ViewError> {
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), ViewError> {
         self.tree.scan(from, to, visit)
     }
 }

@@ -7,6 +7,9 @@ use std::ops::ControlFlow;
 #[error("the tree cannot be read: {0}")]
 pub struct ViewError(pub String);
 
+/// Takes a key and its value, and says whether to go on.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// An ordered set of rows that does not change while it is looked at.
 pub trait View {
     /// Hands the value of a key to `with`; says whether there is one.
@@ -21,10 +24,5 @@ pub trait View {
     /// # Errors
     ///
     /// If the rows cannot be read.
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), ViewError>;
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), ViewError>;
 }

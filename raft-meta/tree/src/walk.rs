@@ -129,6 +129,9 @@ pub fn walk(
     walk.below(row.id, &resume).map(|_| true)
 }
 
+/// How a run of siblings ended, and the directory that it ended at.
+type Run = (ControlFlow<()>, Option<(String, DirId)>);
+
 struct Walk<'a> {
     view: &'a dyn View,
     path: String,
@@ -173,11 +176,7 @@ impl Walk<'_> {
     }
 
     /// Visits entries up to and with the next directory, which has to be walked before its later siblings.
-    fn files(
-        &mut self,
-        directory: DirId,
-        after: Option<&str>,
-    ) -> Result<(ControlFlow<()>, Option<(String, DirId)>), TreeError> {
+    fn files(&mut self, directory: DirId, after: Option<&str>) -> Result<Run, TreeError> {
         let mut flow = ControlFlow::Continue(());
         let mut next = None;
         let Self { view, path, visit } = self;

@@ -8,8 +8,9 @@ use super::body::Body;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::wire::{self, RequestHead};
-use super::{Exchange, Reply, ReplyHead, State};
+use super::{Exchange, State};
 use crate::error::Error;
+use crate::http::problem;
 use crate::limits::{HANDOFF_AFTER_COUNT, LINGER_MAX_BYTES};
 use crate::net::{Drain, Handoff, Peers, Permit, Phase, Sweeper, Watch};
 use crate::ring::Socket;
@@ -180,12 +181,6 @@ async fn drop_rest(exchange: &mut Exchange) -> Result<(), Error> {
 
 /// Answers a head that cannot be understood, and closes.
 async fn refuse(connection: Connection, error: &Error) {
-    let status = match error {
-        Error::Timeout(_) => 408,
-        Error::UriTooLong { .. } => 414,
-        Error::HeadTooLarge(_) => 431,
-        _ => 400,
-    };
     let Connection {
         watch,
         mut outbound,
@@ -193,9 +188,8 @@ async fn refuse(connection: Connection, error: &Error) {
         inbound,
     } = connection;
     watch.enter(Phase::Reply);
-    let reply = Reply {
-        head: ReplyHead::new(status).field("Content-Type", "text/plain; charset=utf-8"),
-        body: error.to_string().into_bytes().into(),
+    let Some(reply) = problem::reply(error) else {
+        return;
     };
     reply
         .head

@@ -148,11 +148,19 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(RequestHead, usize)>, Error>
         }
         Err(error) => return Err(Error::BadRequest(format!("bad request head: {error}"))),
     };
+    if has_bare_line_feed(bytes.get(..consumed).unwrap_or_default()) {
+        return Err(bad("a line of the head ends without CR"));
+    }
     let target = request.path.unwrap_or_default();
     if target.len() > TARGET_MAX_BYTES {
         return Err(Error::UriTooLong {
             limit_bytes: TARGET_MAX_BYTES,
         });
+    }
+    if consumed > HEAD_MAX_BYTES {
+        return Err(Error::HeadTooLarge(format!(
+            "the head is longer than {HEAD_MAX_BYTES} bytes"
+        )));
     }
     let mut head = RequestHead {
         method: request.method.unwrap_or_default().to_owned(),
@@ -175,6 +183,11 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(RequestHead, usize)>, Error>
     head.keep_alive = !close && (head.http11 || head.has_token("connection", "keep-alive"));
     head.expect_continue = head.http11 && head.has_token("expect", "100-continue");
     Ok(Some((head, consumed)))
+}
+
+/// RFC 9112 §2.2 lets a recipient take a bare LF for a line's end; proxies differ, so it is refused.
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head.get(at - 1) != Some(&b'\r'))
 }
 
 /// The state between two reads of a chunked body.

@@ -132,16 +132,16 @@ impl<'a> Applier<'a> {
     fn link(&mut self, blob: BlobId, directory: DirId, name: &str) -> Result<(), StoreError> {
         let reference = (directory, name.to_owned());
         // A blob that has just been written has no row, so the tree is not asked.
-        if let Some(place) = (self.places)(blob) {
-            if !self.blobs.contains_key(&blob) {
-                self.count(&place, true);
-                let row = BlobRow {
-                    place: Whereabouts::Inline(place),
-                    references: vec![reference],
-                };
-                self.blobs.insert(blob, Some(row));
-                return Ok(());
-            }
+        if let Some(place) = (self.places)(blob)
+            && !self.blobs.contains_key(&blob)
+        {
+            self.count(&place, true);
+            let row = BlobRow {
+                place: Whereabouts::Inline(place),
+                references: vec![reference],
+            };
+            self.blobs.insert(blob, Some(row));
+            return Ok(());
         }
         let mut row = match self.row(blob)? {
             Some(row) => row,

@@ -1,9 +1,8 @@
 //! Rows on fjall, an LSM tree.
 
-use std::ops::ControlFlow;
 use std::path::Path;
 
-use filegrid_tree::{View, ViewError};
+use filegrid_tree::{View, ViewError, Visit};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 
 use super::{RowBatch, Rows, RowsError};
@@ -81,12 +80,7 @@ impl View for FjallView {
         }
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), ViewError> {
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), ViewError> {
         for row in self.snapshot.range(&self.keyspace, from..to) {
             let (key, value) = row.into_inner().map_err(unreadable)?;
             if visit(&key, &value).is_break() {

@@ -1,10 +1,9 @@
 //! Rows in memory, which forget like a disk does: for simulations and tests.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use filegrid_tree::{View, ViewError};
+use filegrid_tree::{View, ViewError, Visit};
 
 use super::{RowBatch, Rows, RowsError};
 
@@ -90,12 +89,7 @@ impl View for ModelView {
         Ok(self.0.get(key).map(|value| with(value)).is_some())
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), ViewError> {
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), ViewError> {
         if from < to {
             for (key, value) in self
                 .0

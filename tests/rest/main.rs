@@ -1,0 +1,10 @@
+//! Black-box tests of the REST API over sockets, against the real program.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(missing_docs, reason = "the names of tests say what they hold")]
+
+mod auth;
+mod crash;
+mod files;
+mod framing;
+mod support;

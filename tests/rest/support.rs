@@ -1,0 +1,440 @@
+//! A server under test, and a client that sends exactly what it is told.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// A running node with its data.
+pub(crate) struct Server {
+    child: Child,
+    data: PathBuf,
+    _directory: Option<tempfile::TempDir>,
+    pub(crate) port: u16,
+    keys: Vec<String>,
+    pub(crate) token: String,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut server = Self::on(&directory.path().join("data"));
+        server._directory = Some(directory);
+        let lines: Vec<String> = BufReader::new(server.child.stdout.take().unwrap())
+            .lines()
+            .take(4)
+            .map(Result::unwrap)
+            .collect();
+        server.keys = lines
+            .iter()
+            .take(3)
+            .map(|line| line.split_once(": ").unwrap().1.to_owned())
+            .collect();
+        assert!(lines[3].starts_with("curl "), "{}", lines[3]);
+        server.token = server.login(&server.keys);
+        server
+    }
+
+    fn on(data: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_filegrid"));
+        command
+            .arg("--data")
+            .arg(data)
+            .args(["--listen", "127.0.0.1:0", "--shards", "2"]);
+        command
+            .env("FILEGRID_LOG_SEGMENT_MIB", "8")
+            .env("FILEGRID_LOW_WATER_MIB", "1");
+        command.env("FILEGRID_CORS_ORIGINS", "https://app.example.com");
+        command.stdout(Stdio::piped()).stderr(
+            std::fs::File::options()
+                .create(true)
+                .append(true)
+                .open(log(data))
+                .unwrap(),
+        );
+        let _ = std::fs::remove_file(data.join("ports.json"));
+        let child = command.spawn().unwrap();
+        let mut server = Self {
+            child,
+            data: data.to_owned(),
+            _directory: None,
+            port: 0,
+            keys: Vec::new(),
+            token: String::new(),
+        };
+        server.port = server.wait();
+        server
+    }
+
+    /// Waits until it answers.
+    #[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
+    fn wait(&mut self) -> u16 {
+        loop {
+            if let Ok(ports) = std::fs::read(self.data.join("ports.json")) {
+                let ports: Value = serde_json::from_slice(&ports).unwrap();
+                let port = u16::try_from(ports["http"].as_u64().unwrap()).unwrap();
+                if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                    return port;
+                }
+            }
+            assert!(self.child.try_wait().unwrap().is_none(), "{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Ends it at once and starts it again.
+    pub(crate) fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.restart();
+    }
+
+    /// Ends it in good order and starts it again.
+    pub(crate) fn stop_and_restart(&mut self) {
+        self.terminate();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {}", self.log());
+        self.restart();
+    }
+
+    fn restart(&mut self) {
+        self.child.wait().unwrap();
+        let next = Self::on(&self.data);
+        let directory = self._directory.take();
+        let keys = std::mem::take(&mut self.keys);
+        *self = next;
+        self._directory = directory;
+        self.token = self.login(&keys);
+        self.keys = keys;
+    }
+
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    pub(crate) fn wait_for_end(&mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(log(&self.data)).unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Another API user: its token.
+    pub(crate) fn user(&self, scopes: &str, root: &str) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_filegrid"));
+        command
+            .args(["add-user", "--scopes", scopes, "--root", root, "--data"])
+            .arg(&self.data);
+        let output = command.output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let shown = String::from_utf8(output.stdout).unwrap();
+        let keys: Vec<_> = shown
+            .lines()
+            .map(|line| line.split_once(": ").unwrap().1.to_owned())
+            .collect();
+        self.login(&keys)
+    }
+
+    /// Logs in; tries again while the registry is not yet read.
+    #[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
+    fn login(&self, keys: &[String]) -> String {
+        let body = json!({"AssociationKey": keys[0], "AccessKey": keys[1], "SecretKey": keys[2]});
+        for _ in 0..4 {
+            let reply = self.json("", "/apiaccess/auth", &body);
+            if reply.status == 200 {
+                let reply = reply.json();
+                assert_eq!(reply["expires_in"], 900);
+                return reply["token"].as_str().unwrap().to_owned();
+            }
+            assert_eq!(reply.status, 401);
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        panic!("cannot log in: {}", self.log());
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Connection {
+            reader: BufReader::new(stream),
+        }
+    }
+
+    /// A request with a token.
+    pub(crate) fn request(
+        &self,
+        token: &str,
+        method: &str,
+        target: &str,
+        fields: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
+        let mut connection = self.connect();
+        connection.send(&request(token, method, target, fields, body));
+        connection.reply(method)
+    }
+
+    pub(crate) fn json(&self, token: &str, target: &str, body: &Value) -> Reply {
+        self.request(
+            token,
+            "POST",
+            target,
+            &[("Content-Type", "application/json")],
+            body.to_string().as_bytes(),
+        )
+    }
+
+    /// A call that succeeds, by the first user.
+    pub(crate) fn call(&self, target: &str, body: Value) -> Value {
+        let reply = self.json(&self.token, target, &body);
+        assert_eq!(reply.status, 200, "{target} {body}: {}", reply.text());
+        reply.json()
+    }
+
+    pub(crate) fn upload(&self, files: &[(&str, &str, &[u8])], meta: Option<Value>) -> Reply {
+        self.upload_as(&self.token, files, meta)
+    }
+
+    /// Field, name and bytes of each file.
+    pub(crate) fn upload_as(&self, token: &str, files: &[(&str, &str, &[u8])], meta: Option<Value>) -> Reply {
+        let body = form(files, meta);
+        self.request(
+            token,
+            "POST",
+            "/api/upload",
+            &[("Content-Type", "multipart/form-data; boundary=b0")],
+            &body,
+        )
+    }
+
+    /// Uploads one file to a path.
+    pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
+        let (directory, name) = path.rsplit_once('/').unwrap();
+        let meta = json!({"files": [{"field": "f", "path": directory}]});
+        let reply = self.upload(&[("f", name, bytes)], Some(meta));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert_eq!(reply.json(), json!({"rslt": "OK"}));
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Reply {
+        self.get_with(path, &[])
+    }
+
+    pub(crate) fn get_with(&self, path: &str, fields: &[(&str, &str)]) -> Reply {
+        self.request(
+            &self.token,
+            "GET",
+            &format!("/api/download/single?path={path}"),
+            fields,
+            b"",
+        )
+    }
+
+    /// The paths of the whole tree.
+    pub(crate) fn tree(&self) -> Vec<String> {
+        let tree = self.call("/api/list/tree", json!({}));
+        tree.as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| entry["path"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if !std::thread::panicking() && self.data.exists() {
+            let log = self.log();
+            assert!(!log.contains(" WARN ") && !log.contains(" ERROR "), "{log}");
+        }
+    }
+}
+
+fn log(data: &Path) -> PathBuf {
+    std::fs::create_dir_all(data.parent().unwrap()).unwrap();
+    data.with_extension("log")
+}
+
+pub(crate) fn request(
+    token: &str,
+    method: &str,
+    target: &str,
+    fields: &[(&str, &str)],
+    body: &[u8],
+) -> Vec<u8> {
+    let mut out = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n");
+    if !token.is_empty() {
+        out += &format!("Authorization: Bearer {token}\r\n");
+    }
+    for (name, value) in fields {
+        out += &format!("{name}: {value}\r\n");
+    }
+    if !body.is_empty() || method == "POST" {
+        out += &format!("Content-Length: {}\r\n", body.len());
+    }
+    let mut out = (out + "\r\n").into_bytes();
+    out.extend_from_slice(body);
+    out
+}
+
+/// A form with boundary `b0`, `meta` last.
+pub(crate) fn form(files: &[(&str, &str, &[u8])], meta: Option<Value>) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (field, name, bytes) in files {
+        body.extend_from_slice(
+            format!("--b0\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\r\n")
+                .as_bytes(),
+        );
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n");
+    }
+    if let Some(meta) = meta {
+        body.extend_from_slice(
+            format!("--b0\r\nContent-Disposition: form-data; name=\"meta\"\r\n\r\n{meta}\r\n").as_bytes(),
+        );
+    }
+    body.extend_from_slice(b"--b0--\r\n");
+    body
+}
+
+/// Bytes that differ everywhere.
+pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// A connection that may be used for several requests.
+pub(crate) struct Connection {
+    reader: BufReader<TcpStream>,
+}
+
+impl Connection {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        // The server may have refused and closed already: its answer counts.
+        let _ = self.reader.get_mut().write_all(bytes);
+    }
+
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// The next reply, by its framing.
+    pub(crate) fn reply(&mut self, method: &str) -> Reply {
+        let status_line = self.line();
+        let status = status_line
+            .split(' ')
+            .nth(1)
+            .unwrap_or_else(|| panic!("{status_line:?}"))
+            .parse()
+            .unwrap();
+        let mut fields = Vec::new();
+        loop {
+            let line = self.line();
+            if line.is_empty() {
+                break;
+            }
+            let (name, value) = line.split_once(": ").unwrap_or_else(|| panic!("{line:?}"));
+            fields.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+        let mut reply = Reply {
+            status,
+            fields,
+            body: Vec::new(),
+        };
+        if method == "HEAD" || matches!(status, 204 | 304) {
+            return reply;
+        }
+        if reply.field("transfer-encoding") == Some("chunked") {
+            loop {
+                let size = usize::from_str_radix(&self.line(), 16).unwrap();
+                let mut chunk = vec![0; size + 2];
+                self.reader.read_exact(&mut chunk).unwrap();
+                assert!(chunk.ends_with(b"\r\n"));
+                chunk.truncate(size);
+                if size == 0 {
+                    return reply;
+                }
+                reply.body.extend_from_slice(&chunk);
+            }
+        }
+        let length = reply.field("content-length").unwrap().parse().unwrap();
+        reply.body = vec![0; length];
+        self.reader.read_exact(&mut reply.body).unwrap();
+        reply
+    }
+
+    /// Whether the server has closed.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        matches!(self.reader.read(&mut [0]), Ok(0) | Err(_))
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.fields
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// Demands a problem with this status.
+    pub(crate) fn is_problem(&self, status: u16) {
+        assert_eq!(self.status, status, "{}", self.text());
+        assert_eq!(self.field("content-type"), Some("application/problem+json"));
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["rslt"], "ERROR");
+        assert!(
+            problem["detail"]
+                .as_str()
+                .is_some_and(|detail| !detail.is_empty())
+        );
+    }
+}
