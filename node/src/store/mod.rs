@@ -18,6 +18,9 @@ mod state;
 mod sums;
 mod sweep;
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

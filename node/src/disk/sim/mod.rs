@@ -60,6 +60,11 @@ impl SimDisk {
         }
     }
 
+    /// Sets what goes wrong from now on; operations are counted anew.
+    pub fn set_faults(&self, faults: Faults) {
+        self.world.borrow_mut().set_faults(faults);
+    }
+
     /// Whether the power has failed in this life.
     #[must_use]
     pub fn is_down(&self) -> bool {

@@ -13,9 +13,6 @@ mod recover;
 mod segments;
 mod write;
 
-#[cfg(test)]
-mod tests;
-
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;

@@ -1,1 +1,0 @@
-//! Seeded runs on the simulated disk.
