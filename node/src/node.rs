@@ -119,7 +119,13 @@ impl Node {
                 .recv()
                 .map_err(|_| "a shard has died while it started".to_owned())??;
         }
-        let http = bind(&config, go)?;
+        let (http, reserved) = bind(&config, go)?;
+        for _ in 0..shards {
+            all_opened
+                .recv()
+                .map_err(|_| "a shard has died while it started".to_owned())??;
+        }
+        drop(reserved);
         write_ports(&config.data, http).map_err(|error| format!("cannot write ports.json: {error}"))?;
         Ok(Self {
             config,
@@ -217,26 +223,23 @@ fn next_state(config: &Config) -> Result<State, String> {
         .map_err(|error| error.to_string())
 }
 
-/// Tells the shards the address to listen on. The first socket decides a free port for all.
+/// What keeps a port from others while the shards bind it.
+type Reserved = Option<std::os::fd::OwnedFd>;
+
+/// Tells the shards the address to listen on. A socket that never listens holds the port, which may be a free one,
+/// until every shard has bound its own.
 fn bind(
     config: &Config,
     go: Vec<futures::channel::oneshot::Sender<Option<SocketAddr>>>,
-) -> Result<Option<SocketAddr>, String> {
-    let Some(mut address) = config.listen else {
-        for start in go {
-            let _ = start.send(None);
-        }
-        return Ok(None);
-    };
-    // A socket that never listens only reserves the port, until every shard has bound its own.
-    let reserved = reserve(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    address = reserved.1;
+) -> Result<(Option<SocketAddr>, Reserved), String> {
+    let reserved = config
+        .listen
+        .map(|address| reserve(address).map_err(|error| format!("cannot listen on {address}: {error}")));
+    let (reserved, address) = reserved.transpose()?.unzip();
     for start in go {
-        let _ = start.send(Some(address));
+        let _ = start.send(address);
     }
-    // The shards bind at once; the reservation is kept a moment longer by the caller's thread.
-    drop(reserved);
-    Ok(Some(address))
+    Ok((address, reserved))
 }
 
 fn reserve(address: SocketAddr) -> std::io::Result<(std::os::fd::OwnedFd, SocketAddr)> {

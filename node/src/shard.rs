@@ -53,7 +53,7 @@ pub struct ShardParts {
     pub stop: Arc<AtomicBool>,
 }
 
-/// Said once a shard's logs are recovered.
+/// Said twice: when a shard's logs are recovered, and when it listens.
 pub struct Opened;
 
 /// Runs a shard until the node stops; comes back with where its logs end.
@@ -137,11 +137,18 @@ async fn live(
         },
     });
     if let Some(address) = address {
-        let listener =
-            Listener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+        let listener = match Listener::bind(address) {
+            Ok(listener) => listener,
+            Err(error) => {
+                let text = format!("cannot listen on {address}: {error}");
+                let _ = opened.send(Err(text.clone()));
+                return Err(text);
+            }
+        };
         let listening = Rc::clone(&acceptor);
         ring::spawn(async move { listening.listen(listener).await });
     }
+    let _ = opened.send(Ok(Opened));
     ring::spawn(async move { acceptor.take_over(mailbox).await });
     for (log, _) in &owners {
         let swept = store::sweep(&shared, &disk, *log).await;
