@@ -1,0 +1,153 @@
+//! Uploads to and downloads from a running node, and says how fast it was and what CPU the server spent.
+//!
+//! Started by `bench/rest.sh`, which starts the node. One thread and one epoll serve all connections, so that the
+//! client takes little of a machine that it shares with the server. Every request is prepared before the clock runs.
+
+mod connection;
+mod report;
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+
+use crate::connection::{Job, run};
+use crate::report::{Figures, Server};
+
+/// Measures a running node.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Address of the REST API.
+    #[arg(long)]
+    target: SocketAddr,
+    /// Process id of the server.
+    #[arg(long)]
+    pid: u32,
+    /// Token.
+    #[arg(long)]
+    token: String,
+    /// Runs of each row, after one that is not counted.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Bytes of the large file.
+    #[arg(long, default_value_t = 1 << 30)]
+    large: usize,
+    /// Files of each small row.
+    #[arg(long, default_value_t = 2000)]
+    files: usize,
+}
+
+/// One row: what is sent, on how many connections.
+struct Row {
+    name: &'static str,
+    upload: bool,
+    bytes: usize,
+    files: usize,
+    connections: usize,
+}
+
+#[allow(clippy::print_stdout, reason = "the figures are what was asked for")]
+fn main() -> Result<(), String> {
+    let options = Options::parse();
+    let server = Server { pid: options.pid };
+    println!("{}", report::HEADING);
+    let many = options.files * 10;
+    let rows = [
+        Row {
+            name: "upload large",
+            upload: true,
+            bytes: options.large,
+            files: 1,
+            connections: 1,
+        },
+        Row {
+            name: "download large",
+            upload: false,
+            bytes: options.large,
+            files: 1,
+            connections: 1,
+        },
+        Row {
+            name: "upload 4 KiB",
+            upload: true,
+            bytes: 4096,
+            files: many,
+            connections: 16,
+        },
+        Row {
+            name: "upload 4 KiB",
+            upload: true,
+            bytes: 4096,
+            files: many,
+            connections: 64,
+        },
+        Row {
+            name: "download 4 KiB",
+            upload: false,
+            bytes: 4096,
+            files: many,
+            connections: 16,
+        },
+        Row {
+            name: "upload 64 KiB",
+            upload: true,
+            bytes: 65_536,
+            files: options.files * 2,
+            connections: 16,
+        },
+        Row {
+            name: "download 64 KiB",
+            upload: false,
+            bytes: 65_536,
+            files: options.files * 2,
+            connections: 16,
+        },
+    ];
+    for row in &rows {
+        let mut figures = Figures::default();
+        for round in 0..=options.rounds {
+            let jobs = (0..row.files)
+                .map(|number| job(&options, row, round, number))
+                .collect();
+            let before = server.cpu_seconds()?;
+            let seconds = run(options.target, row.connections, jobs).map_err(|error| error.to_string())?;
+            let cpu = server.cpu_seconds()? - before;
+            // The first round warms up.
+            if round > 0 {
+                figures.add(seconds, cpu, row.files, row.bytes * row.files);
+            }
+        }
+        println!("{}", figures.row(row.name, row.connections));
+    }
+    Ok(())
+}
+
+/// Uploads make new files every round; downloads fetch those of the last round of uploads.
+fn job(options: &Options, row: &Row, round: usize, number: usize) -> Job {
+    let round = if row.upload { round } else { options.rounds };
+    let name = format!("b{}-{round}-{number}", row.bytes);
+    let token = &options.token;
+    if !row.upload {
+        let head = format!(
+            "GET /api/download/single?path=/{name} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n\r\n"
+        );
+        return Job {
+            head: head.into_bytes(),
+            body_bytes: 0,
+            tail: Vec::new(),
+            answer_bytes: Some(row.bytes),
+        };
+    }
+    let front = format!("--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"{name}\"\r\n\r\n");
+    let tail = b"\r\n--b--\r\n".to_vec();
+    let length = front.len() + row.bytes + tail.len();
+    let head = format!(
+        "POST /api/upload HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\nContent-Type: \
+         multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n\r\n{front}"
+    );
+    Job {
+        head: head.into_bytes(),
+        body_bytes: row.bytes,
+        tail,
+        answer_bytes: None,
+    }
+}

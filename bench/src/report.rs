@@ -1,0 +1,75 @@
+//! What was measured, as medians with minimum and maximum.
+
+/// Heading of the table.
+pub(crate) const HEADING: &str = "| row | connections | requests/s | MiB/s | server CPU per request, µs | server CPU per \
+    GiB, s |\n|---|---|---|---|---|---|";
+
+/// The server's process.
+pub(crate) struct Server {
+    pub(crate) pid: u32,
+}
+
+impl Server {
+    /// User and system time so far.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64, String> {
+        let path = format!("/proc/{}/stat", self.pid);
+        let stat = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        // The name in parentheses may hold spaces; the fields behind it do not (proc(5)).
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let ticks = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|ticks| ticks.parse::<f64>().ok())
+            .sum::<f64>();
+        let per_second = f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100));
+        Ok(ticks / per_second)
+    }
+}
+
+/// The rounds of a row.
+#[derive(Default)]
+pub(crate) struct Figures {
+    rate: Vec<f64>,
+    mib: Vec<f64>,
+    cpu_us: Vec<f64>,
+    cpu_gib: Vec<f64>,
+}
+
+impl Figures {
+    pub(crate) fn add(&mut self, seconds: f64, cpu: f64, requests: usize, bytes: usize) {
+        let (requests, bytes) = (number(requests), number(bytes));
+        self.rate.push(requests / seconds);
+        self.mib.push(bytes / f64::from(1 << 20) / seconds);
+        self.cpu_us.push(cpu / requests * 1e6);
+        self.cpu_gib.push(cpu / bytes * f64::from(1 << 30));
+    }
+
+    pub(crate) fn row(&mut self, name: &str, connections: usize) -> String {
+        format!(
+            "| {name} | {connections} | {} | {} | {} | {} |",
+            shown(&mut self.rate, 0),
+            shown(&mut self.mib, 0),
+            shown(&mut self.cpu_us, 1),
+            shown(&mut self.cpu_gib, 2)
+        )
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "figures are shown with a few digits")]
+fn number(count: usize) -> f64 {
+    count as f64
+}
+
+/// Median (minimum to maximum).
+fn shown(values: &mut [f64], digits: usize) -> String {
+    values.sort_by(f64::total_cmp);
+    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+    let last = values.len().saturating_sub(1);
+    format!(
+        "{:.digits$} ({:.digits$} to {:.digits$})",
+        at(values.len() / 2),
+        at(0),
+        at(last)
+    )
+}
