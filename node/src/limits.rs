@@ -6,7 +6,7 @@ pub const PATH_MAX_BYTES: usize = 4096;
 pub const NAME_MAX_BYTES: usize = 255;
 
 /// Blocks of `O_DIRECT`: offset, length and memory are multiples of it. 4 KiB serves every disk in use.
-pub const BLOCK_BYTES: usize = 4096;
+pub use filegrid_journal::BLOCK_BYTES;
 /// Blobs up to this many bytes are records of the log, larger ones files. Measured: up to 512 KiB the log is
 /// faster, but beyond 128 KiB the gain shrinks while compaction has more to carry.
 pub const INLINE_MAX_BYTES: usize = 128 << 10;

@@ -40,8 +40,7 @@ pub struct OpenHow {
     pub dsync: bool,
 }
 
-/// One entry of a directory: name, length in bytes, whether it is a directory.
-pub type DirEntry = (String, u64, bool);
+pub use filegrid_journal::sim::DirEntry;
 
 /// A disk, as a shard uses it.
 pub trait Disk {

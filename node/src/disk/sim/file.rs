@@ -5,8 +5,9 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
+use filegrid_journal::sim::World;
+
 use super::turn;
-use super::world::World;
 use crate::disk::{DiskFile, Fut};
 use crate::ring::AlignedBuf;
 

@@ -5,30 +5,18 @@
 //! choose. What was synced stays.
 
 mod file;
-mod random;
-mod world;
 
 use std::cell::RefCell;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
+use filegrid_journal::sim::World;
+
 use self::file::SimFile;
-use self::world::World;
 use super::{DirEntry, Disk, DiskFile, Fut, OpenHow};
 
-pub use self::random::Random;
-
-/// What goes wrong, and when. Operations count from 1, reads not counted.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Faults {
-    /// The power fails during this operation.
-    pub crash_at: Option<u64>,
-    /// This write or sync fails, and its outcome is unknown.
-    pub fail_at: Option<u64>,
-    /// Bytes that fit.
-    pub capacity_bytes: Option<u64>,
-}
+pub use filegrid_journal::sim::{Faults, Random};
 
 /// A simulated disk in one of its lives. Clones share it.
 #[derive(Clone)]

@@ -7,7 +7,7 @@
 //! The log is fenced by the first write that fails. Nothing is acknowledged after that, and the write is not
 //! tried again: what a disk says after a failed flush cannot be trusted.
 
-mod codec;
+mod kind;
 mod notify;
 mod recover;
 mod segments;
@@ -24,12 +24,13 @@ use self::write::Building;
 use crate::disk::Disk;
 use crate::ring::AlignedBuf;
 
-pub use self::codec::{
-    BATCH_HEADER_BYTES, BatchHeader, Damage, Place, Position, RECORD_HEADER_BYTES, Record, RecordKind,
-    footprint, read_record, verify_record,
-};
+pub use self::kind::{Record, RecordKind};
 pub use self::recover::Replayed;
 pub use self::segments::{SegmentInfo, SegmentReader, segment_name};
+pub use filegrid_journal::codec::{
+    BATCH_HEADER_BYTES, BatchHeader, Damage, Place, Position, RECORD_HEADER_BYTES, footprint, read_record,
+    verify_record,
+};
 
 /// What the log can fail with.
 #[derive(Debug, Clone, thiserror::Error)]

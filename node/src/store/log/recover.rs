@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::codec::{BatchHeader, Place, Position, RecordKind};
+use filegrid_journal::codec::records;
+
 use super::notify::Notify;
-use super::segments::{self, Segment, failed, padded, read, read_batch, records, segment_number};
-use super::{Log, LogError, LogOptions, State};
+use super::segments::{self, Segment, failed, read, read_batch, segment_number};
+use super::{BatchHeader, Log, LogError, LogOptions, Place, Position, RecordKind, State};
 use crate::disk::Disk;
 use crate::limits::BLOCK_BYTES;
 use crate::ring::AlignedBuf;
@@ -151,15 +152,13 @@ impl Found {
         let Some((header, batch)) = read_batch(&segment.file, offset, segment.bytes).await? else {
             return Ok(Link::Broken);
         };
-        let follows = header.generation == generation
-            && header.offset == offset
-            && header.previous == end.crc
-            && header.base == end.sequence;
-        Ok(if follows && header.matches(&batch) {
-            Link::Batch(header, batch)
-        } else {
-            Link::Broken
-        })
+        Ok(
+            if header.follows(end, generation, offset) && header.matches(&batch) {
+                Link::Batch(header, batch)
+            } else {
+                Link::Broken
+            },
+        )
     }
 
     fn hand_over(
@@ -176,7 +175,7 @@ impl Found {
         let damaged =
             |why: &str| LogError::Damaged(format!("segment {segment} at byte {}: {why}", header.offset));
         let mut found = Vec::with_capacity(header.records as usize);
-        for record in records(batch) {
+        for record in records::<RecordKind>(batch) {
             found.push(record.map_err(|damage| damaged(&damage.to_string()))?);
         }
         let changes = found
@@ -186,7 +185,7 @@ impl Found {
         let after = Position {
             generation: header.generation,
             segment,
-            offset: header.offset + padded(header),
+            offset: header.offset + header.padded(),
             sequence: before.sequence + changes,
             crc: header.crc,
         };

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::codec::{BatchHeader, Place, Record, RecordKind, read_record};
-use super::{BATCH_HEADER_BYTES, Durability, Log, LogError, LogOptions};
+use filegrid_journal::codec::records;
+
+use super::{BatchHeader, Durability, Log, LogError, LogOptions, Place, RecordKind};
 use crate::disk::{Access, Disk, DiskFile, OpenHow};
 use crate::limits::BLOCK_BYTES;
 use crate::ring::AlignedBuf;
@@ -224,7 +225,7 @@ impl SegmentReader {
                 self.info.segment
             )));
         }
-        self.at = offset + padded(&header);
+        self.at = offset + header.padded();
         Ok(Some(Records {
             batch,
             info: self.info,
@@ -237,7 +238,7 @@ impl Records {
     /// The inline blobs, with their places.
     pub fn blobs(&self) -> impl Iterator<Item = (Place, &[u8])> {
         let (generation, segment) = (self.info.generation, self.info.segment);
-        records(&self.batch)
+        records::<RecordKind>(&self.batch)
             .filter_map(Result::ok)
             .filter(|(_, record)| matches!(record.kind, RecordKind::Blob | RecordKind::MovedBlob))
             .map(move |(at, record)| {
@@ -255,32 +256,6 @@ impl Records {
     }
 }
 
-/// Length of a batch with its padding.
-pub(super) fn padded(header: &BatchHeader) -> u32 {
-    header
-        .length
-        .next_multiple_of(u32::try_from(BLOCK_BYTES).unwrap_or(1))
-}
-
-/// The records of a batch, with their offsets in it.
-pub(super) fn records(batch: &[u8]) -> impl Iterator<Item = Result<(u32, Record<'_>), super::Damage>> {
-    let mut at = BATCH_HEADER_BYTES;
-    std::iter::from_fn(move || {
-        let rest = batch.get(at..).filter(|rest| !rest.is_empty())?;
-        let start = u32::try_from(at).unwrap_or(u32::MAX);
-        Some(match read_record(rest) {
-            Ok((record, length)) => {
-                at += length;
-                Ok((start, record))
-            }
-            Err(damage) => {
-                at = batch.len();
-                Err(damage)
-            }
-        })
-    })
-}
-
 /// Reads the batch whose header stands at an offset, without its padding and without checking its sum; `None` if no
 /// header is there.
 pub(super) async fn read_batch(
@@ -292,13 +267,13 @@ pub(super) async fn read_batch(
     let Some(header) = BatchHeader::decode(&head) else {
         return Ok(None);
     };
-    if u64::from(offset) + u64::from(padded(&header)) > u64::from(segment_bytes) {
+    if u64::from(offset) + u64::from(header.padded()) > u64::from(segment_bytes) {
         return Ok(None);
     }
     let mut batch = if header.length as usize <= BLOCK_BYTES {
         head
     } else {
-        read(file, offset, padded(&header) as usize).await?
+        read(file, offset, header.padded() as usize).await?
     };
     batch.truncate(header.length as usize);
     Ok(Some((header, batch)))

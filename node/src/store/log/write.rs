@@ -5,9 +5,11 @@ use std::rc::Rc;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use super::codec::{BATCH_HEADER_BYTES, BatchHeader, Place, Position, footprint, record_header};
+use filegrid_journal::codec::record_header;
+
 use super::segments::Segment;
 use super::{Appended, Log, LogError, NewRecord, Space, State};
+use super::{BATCH_HEADER_BYTES, BatchHeader, Place, Position, footprint};
 use crate::limits::{BATCH_TARGET_BYTES, BLOCK_BYTES};
 use crate::ring::AlignedBuf;
 

@@ -24,15 +24,17 @@
 //! |---|---|---|
 //! | 0 | 4 | length of the payload |
 //! | 4 | 4 | CRC32 of the rest of the header and the payload |
-//! | 8 | 1 | kind: 1 change, 2 blob, 3 moved blob |
+//! | 8 | 1 | kind, of those that the log knows |
 //! | 9 | 1 | version, 1 |
 //! | 10 | 6 | zero |
 //! | 16 | 8 | generation |
-//! | 24 | 8 | sequence of a change; 0 for blobs, which are outside the sequence |
+//! | 24 | 8 | sequence; 0 for kinds that are outside it |
 //!
 //! The payload follows, padded with zeros to a multiple of 8.
 
 use serde::{Deserialize, Serialize};
+
+use crate::BLOCK_BYTES;
 
 /// Length of a batch's header.
 pub const BATCH_HEADER_BYTES: usize = 64;
@@ -42,24 +44,12 @@ const MAGIC: [u8; 4] = *b"FGB1";
 const VERSION: u8 = 1;
 const CRC_AT: usize = 60;
 
-/// What a record holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum RecordKind {
-    /// A change, in the sequence.
-    Change = 1,
-    /// An inline blob.
-    Blob = 2,
-    /// An inline blob that compaction has copied here.
-    MovedBlob = 3,
-}
-
-impl RecordKind {
-    fn of(byte: u8) -> Option<Self> {
-        [Self::Change, Self::Blob, Self::MovedBlob]
-            .into_iter()
-            .find(|kind| *kind as u8 == byte)
-    }
+/// What a record of one log can hold.
+pub trait Kind: Copy + Eq {
+    /// The number that stands for it on the disk.
+    fn number(self) -> u8;
+    /// The kind that a number stands for, if the log knows one.
+    fn of(number: u8) -> Option<Self>;
 }
 
 /// Where a record is.
@@ -155,6 +145,23 @@ impl BatchHeader {
         sum
     }
 
+    /// Length with the padding.
+    #[must_use]
+    pub fn padded(&self) -> u32 {
+        self.length
+            .next_multiple_of(u32::try_from(BLOCK_BYTES).unwrap_or(1))
+    }
+
+    /// Whether this header, found at an offset of a segment that is in use as `generation`, is the link of the chain
+    /// behind `end`. Its sum is another matter: see [`Self::matches`].
+    #[must_use]
+    pub fn follows(&self, end: &Position, generation: u64, offset: u32) -> bool {
+        self.generation == generation
+            && self.offset == offset
+            && self.previous == end.crc
+            && self.base == end.sequence
+    }
+
     /// Whether `batch`, of exactly the header's length, has the header's sum.
     #[must_use]
     pub fn matches(&self, batch: &[u8]) -> bool {
@@ -175,10 +182,10 @@ pub fn footprint(payload: usize) -> usize {
     (RECORD_HEADER_BYTES + payload).next_multiple_of(8)
 }
 
-/// The header of a record.
+/// The header of a record. Its payload is the parts one after the other.
 #[must_use]
-pub(super) fn record_header(
-    kind: RecordKind,
+pub fn record_header<K: Kind>(
+    kind: K,
     generation: u64,
     sequence: u64,
     parts: &[&[u8]],
@@ -187,7 +194,7 @@ pub(super) fn record_header(
     let mut header = [0; RECORD_HEADER_BYTES];
     let (front, rest) = header.split_at_mut(8);
     let mut at = rest.iter_mut();
-    let fields = [kind as u8, VERSION, 0, 0, 0, 0, 0, 0];
+    let fields = [kind.number(), VERSION, 0, 0, 0, 0, 0, 0];
     for byte in fields
         .into_iter()
         .chain(generation.to_le_bytes())
@@ -208,9 +215,9 @@ pub(super) fn record_header(
 
 /// A record that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record<'a> {
+pub struct Record<'a, K> {
     /// What it holds.
-    pub kind: RecordKind,
+    pub kind: K,
     /// Generation that it was written in.
     pub generation: u64,
     /// Its sequence.
@@ -241,7 +248,7 @@ pub enum Damage {
 /// # Errors
 ///
 /// If the bytes are none.
-pub fn read_record(bytes: &[u8]) -> Result<(Record<'_>, usize), Damage> {
+pub fn read_record<K: Kind>(bytes: &[u8]) -> Result<(Record<'_, K>, usize), Damage> {
     let header = bytes.first_chunk::<RECORD_HEADER_BYTES>().ok_or(Damage::Short)?;
     let length = u32_at(header, 0).ok_or(Damage::Short)? as usize;
     let end = RECORD_HEADER_BYTES.checked_add(length).ok_or(Damage::Short)?;
@@ -249,11 +256,7 @@ pub fn read_record(bytes: &[u8]) -> Result<(Record<'_>, usize), Damage> {
     if Some(crc32fast::hash(summed)) != u32_at(header, 4) {
         return Err(Damage::Sum);
     }
-    let kind = header
-        .get(8)
-        .copied()
-        .and_then(RecordKind::of)
-        .ok_or(Damage::Unknown)?;
+    let kind = header.get(8).copied().and_then(K::of).ok_or(Damage::Unknown)?;
     if header.get(9) != Some(&VERSION) {
         return Err(Damage::Unknown);
     }
@@ -271,8 +274,8 @@ pub fn read_record(bytes: &[u8]) -> Result<(Record<'_>, usize), Damage> {
 /// # Errors
 ///
 /// If it is not there, or damaged.
-pub fn verify_record<'a>(bytes: &'a [u8], place: &Place, kind: RecordKind) -> Result<&'a [u8], Damage> {
-    let (record, _) = read_record(bytes)?;
+pub fn verify_record<'a, K: Kind>(bytes: &'a [u8], place: &Place, kind: K) -> Result<&'a [u8], Damage> {
+    let (record, _) = read_record::<K>(bytes)?;
     let same = record.kind == kind
         && record.generation == place.generation
         && record.payload.len() == place.length as usize;
@@ -281,6 +284,25 @@ pub fn verify_record<'a>(bytes: &'a [u8], place: &Place, kind: RecordKind) -> Re
     } else {
         Err(Damage::Other)
     }
+}
+
+/// The records of a batch, with their offsets in it. Ends behind the first that is damaged.
+pub fn records<K: Kind>(batch: &[u8]) -> impl Iterator<Item = Result<(u32, Record<'_, K>), Damage>> {
+    let mut at = BATCH_HEADER_BYTES;
+    std::iter::from_fn(move || {
+        let rest = batch.get(at..).filter(|rest| !rest.is_empty())?;
+        let start = u32::try_from(at).unwrap_or(u32::MAX);
+        Some(match read_record(rest) {
+            Ok((record, length)) => {
+                at += length;
+                Ok((start, record))
+            }
+            Err(damage) => {
+                at = batch.len();
+                Err(damage)
+            }
+        })
+    })
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -302,21 +324,34 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    struct Only;
+
+    impl Kind for Only {
+        fn number(self) -> u8 {
+            2
+        }
+
+        fn of(number: u8) -> Option<Self> {
+            (number == 2).then_some(Self)
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_refused_or_read(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read_record(&bytes);
+            let _ = read_record::<Only>(&bytes);
             let _ = BatchHeader::decode(&bytes);
         }
 
         #[test]
         fn a_flipped_bit_is_noticed(payload in proptest::collection::vec(any::<u8>(), 0..100), bit in any::<prop::sample::Index>()) {
-            let mut bytes = record_header(RecordKind::Blob, 7, 0, &[&payload]).to_vec();
+            let mut bytes = record_header(Only, 7, 0, &[&payload]).to_vec();
             bytes.extend_from_slice(&payload);
-            prop_assert_eq!(read_record(&bytes).unwrap().0.payload, payload.as_slice());
+            prop_assert_eq!(read_record::<Only>(&bytes).unwrap().0.payload, payload.as_slice());
             let bit = bit.index(bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
-            prop_assert!(read_record(&bytes).is_err());
+            prop_assert!(read_record::<Only>(&bytes).is_err());
         }
     }
 }

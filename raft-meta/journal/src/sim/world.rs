@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Faults, Random};
-use crate::disk::DirEntry;
-use crate::limits::BLOCK_BYTES;
+use super::{DirEntry, Faults, Random};
+use crate::BLOCK_BYTES;
 
 /// A disk writes this much whole or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -32,7 +31,9 @@ struct Unsynced {
     before: Vec<(PathBuf, Option<Entry>)>,
 }
 
-pub(super) struct World {
+/// What the disk holds: certainly, and so far. Whoever uses it carries the number of the life that it began in; the
+/// operations of an earlier life fail.
+pub struct World {
     inodes: BTreeMap<u64, Inode>,
     entries: BTreeMap<PathBuf, Entry>,
     unsynced: Vec<Unsynced>,
@@ -45,7 +46,8 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, faults: Faults) -> Self {
+    /// An empty disk.
+    pub fn new(seed: u64, faults: Faults) -> Self {
         Self {
             inodes: BTreeMap::new(),
             entries: BTreeMap::new(),
@@ -59,24 +61,35 @@ impl World {
         }
     }
 
-    pub(super) fn life(&self) -> u32 {
+    /// The number of the life that it is in; each power cut begins another.
+    #[must_use]
+    pub fn life(&self) -> u32 {
         self.life
     }
 
-    pub(super) fn operations(&self) -> u64 {
+    /// Operations in this life since the faults were set.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
         self.operations
     }
 
-    pub(super) fn set_faults(&mut self, faults: Faults) {
+    /// Sets what goes wrong from now on; operations are counted anew.
+    pub fn set_faults(&mut self, faults: Faults) {
         self.faults = faults;
         self.operations = 0;
     }
 
-    pub(super) fn turns(&mut self) -> u64 {
+    /// How often an operation lets others go first, by the dice.
+    pub fn turns(&mut self) -> u64 {
         self.random.below(3)
     }
 
-    pub(super) fn check(&self, life: u32) -> io::Result<()> {
+    /// Whether a life goes on.
+    ///
+    /// # Errors
+    ///
+    /// If the power has failed since.
+    pub fn check(&self, life: u32) -> io::Result<()> {
         if self.down || life != self.life {
             Err(io::Error::other("the power has failed"))
         } else {
@@ -85,7 +98,11 @@ impl World {
     }
 
     /// Counts an operation; the power or the operation may fail here.
-    pub(super) fn count(&mut self, life: u32) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Those of a real disk.
+    pub fn count(&mut self, life: u32) -> io::Result<()> {
         self.check(life)?;
         self.operations += 1;
         if self.faults.crash_at == Some(self.operations) {
@@ -98,7 +115,8 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn power_cut(&mut self) {
+    /// Cuts the power and switches it on again.
+    pub fn power_cut(&mut self) {
         for inode in self.inodes.values_mut() {
             for block in std::mem::take(&mut inode.dirty) {
                 survive(inode, block, &mut self.random);
@@ -130,7 +148,12 @@ impl World {
         self.life += 1;
     }
 
-    pub(super) fn open(&mut self, life: u32, path: &Path, create_new: bool) -> io::Result<u64> {
+    /// Opens a file, or makes it, and returns its inode.
+    ///
+    /// # Errors
+    ///
+    /// Those of a real disk.
+    pub fn open(&mut self, life: u32, path: &Path, create_new: bool) -> io::Result<u64> {
         self.check(life)?;
         match self.entries.get(path) {
             Some(_) if create_new => Err(io::ErrorKind::AlreadyExists.into()),
@@ -149,7 +172,12 @@ impl World {
         }
     }
 
-    pub(super) fn create_dir(&mut self, life: u32, path: &Path) -> io::Result<()> {
+    /// Makes a directory; one that exists is fine.
+    ///
+    /// # Errors
+    ///
+    /// Those of a real disk.
+    pub fn create_dir(&mut self, life: u32, path: &Path) -> io::Result<()> {
         self.check(life)?;
         if self.entries.get(path) == Some(&Entry::Directory) {
             return Ok(());
@@ -160,7 +188,12 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn rename(&mut self, life: u32, from: &Path, to: &Path) -> io::Result<()> {
+    /// Renames a file, replacing what is there.
+    ///
+    /// # Errors
+    ///
+    /// Those of a real disk.
+    pub fn rename(&mut self, life: u32, from: &Path, to: &Path) -> io::Result<()> {
         self.check(life)?;
         self.parent(to)?;
         let entry = self.entries.get(from).copied().ok_or(io::ErrorKind::NotFound)?;
@@ -169,7 +202,12 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn remove(&mut self, life: u32, path: &Path) -> io::Result<()> {
+    /// Removes a file or directory.
+    ///
+    /// # Errors
+    ///
+    /// Those of a real disk.
+    pub fn remove(&mut self, life: u32, path: &Path) -> io::Result<()> {
         self.check(life)?;
         if !self.entries.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
@@ -179,7 +217,12 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn sync_dir(&mut self, life: u32, path: &Path) -> io::Result<()> {
+    /// Makes the entries of a directory durable.
+    ///
+    /// # Errors
+    ///
+    /// If the power or the disk fails.
+    pub fn sync_dir(&mut self, life: u32, path: &Path) -> io::Result<()> {
         self.count(life)?;
         self.unsynced.retain(|change| {
             !change
@@ -190,7 +233,12 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+    /// The entries of a directory.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there.
+    pub fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         self.parent(&path.join("x"))?;
         let below = self
             .entries
@@ -207,11 +255,14 @@ impl World {
             .collect())
     }
 
-    pub(super) fn length(&self, inode: u64) -> u64 {
+    /// Length of a file in bytes, as a reader sees it.
+    #[must_use]
+    pub fn length(&self, inode: u64) -> u64 {
         self.inodes.get(&inode).map_or(0, |inode| inode.now.len() as u64)
     }
 
-    pub(super) fn read(&self, inode: u64, buffer: &mut [u8], offset: u64) -> usize {
+    /// Reads what a reader sees and returns how many bytes there were.
+    pub fn read(&self, inode: u64, buffer: &mut [u8], offset: u64) -> usize {
         let bytes = self
             .inodes
             .get(&inode)
@@ -227,7 +278,11 @@ impl World {
     }
 
     /// Writes so that readers see it. Nothing of it is durable.
-    pub(super) fn write(&mut self, inode: u64, bytes: &[u8], offset: u64) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Those of a real disk.
+    pub fn write(&mut self, inode: u64, bytes: &[u8], offset: u64) -> io::Result<()> {
         let from = usize::try_from(offset).map_err(io::Error::other)?;
         let end = from + bytes.len();
         self.grow(inode, end)?;
@@ -242,7 +297,11 @@ impl World {
     }
 
     /// Gives a file a length, with zeros behind its end.
-    pub(super) fn grow(&mut self, inode: u64, end: usize) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// Those of a real disk.
+    pub fn grow(&mut self, inode: u64, end: usize) -> io::Result<()> {
         let more = (end as u64).saturating_sub(self.length(inode));
         if more > self.free_bytes() {
             return Err(io::ErrorKind::StorageFull.into());
@@ -256,7 +315,8 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn truncate(&mut self, inode: u64, length: u64) {
+    /// Sets the length.
+    pub fn truncate(&mut self, inode: u64, length: u64) {
         if let Some(inode) = self.inodes.get_mut(&inode) {
             inode.now.resize(usize::try_from(length).unwrap_or(usize::MAX), 0);
             inode
@@ -266,7 +326,7 @@ impl World {
     }
 
     /// Makes the blocks that a range touches durable; all of them without a range.
-    pub(super) fn sync(&mut self, inode: u64, range: Option<(u64, usize)>) {
+    pub fn sync(&mut self, inode: u64, range: Option<(u64, usize)>) {
         let Some(inode) = self.inodes.get_mut(&inode) else {
             return;
         };
@@ -286,7 +346,9 @@ impl World {
         }
     }
 
-    pub(super) fn free_bytes(&self) -> u64 {
+    /// Bytes that still fit.
+    #[must_use]
+    pub fn free_bytes(&self) -> u64 {
         let named = |inode: &u64| self.entries.values().any(|entry| *entry == Entry::File(*inode));
         let used: u64 = self
             .inodes
@@ -299,7 +361,8 @@ impl World {
             .map_or(u64::MAX, |capacity| capacity.saturating_sub(used))
     }
 
-    pub(super) fn flip_bit(&mut self, path: &Path, bit: u64) {
+    /// Flips a bit of a file's durable bytes.
+    pub fn flip_bit(&mut self, path: &Path, bit: u64) {
         if let Some(Entry::File(inode)) = self.entries.get(path)
             && let Some(inode) = self.inodes.get_mut(inode)
         {
@@ -312,7 +375,9 @@ impl World {
         }
     }
 
-    pub(super) fn files(&self, which: &dyn Fn(&Path) -> bool) -> Vec<(PathBuf, u64)> {
+    /// The files whose paths `which` accepts, with their lengths.
+    #[must_use]
+    pub fn files(&self, which: &dyn Fn(&Path) -> bool) -> Vec<(PathBuf, u64)> {
         self.entries
             .iter()
             .filter(|(path, _)| which(path))
