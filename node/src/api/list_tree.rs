@@ -17,20 +17,12 @@ struct Request {
     #[serde(rename = "Params", default)]
     path: Option<String>,
     #[serde(rename = "Limit", default)]
-    limit: Option<Number>,
+    limit: Option<serde_json::Value>,
     #[serde(rename = "Cursor", default)]
     cursor: Option<String>,
     /// An event that the listing must show. Every change is in the local tree before it is answered.
     #[serde(rename = "After", default)]
     _after: Option<String>,
-}
-
-/// A number, which forms send as text.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Number {
-    Number(u64),
-    Text(String),
 }
 
 #[derive(Serialize)]
@@ -114,17 +106,16 @@ impl Api {
     }
 }
 
-fn limit(limit: Option<Number>) -> Result<u64, Error> {
+/// Most entries of the answer. Forms send numbers as text.
+fn limit(limit: Option<serde_json::Value>) -> Result<u64, Error> {
     let number = match limit {
-        None => u64::MAX,
-        Some(Number::Number(number)) => number,
-        Some(Number::Text(text)) => text.parse().unwrap_or(0),
+        None => Some(u64::MAX),
+        Some(serde_json::Value::String(text)) => text.parse().ok(),
+        Some(other) => other.as_u64(),
     };
-    if number == 0 {
-        Err(Error::BadRequest("Limit must be a number from 1".to_owned()))
-    } else {
-        Ok(number)
-    }
+    number
+        .filter(|number| *number > 0)
+        .ok_or_else(|| Error::BadRequest("Limit must be a number from 1".to_owned()))
 }
 
 fn write_entry(piece: &mut Vec<u8>, path: &str, row: &RowRef<'_>) {

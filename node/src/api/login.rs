@@ -6,9 +6,9 @@ use crate::http::exchange::Exchange;
 
 impl Api {
     pub(super) async fn login(&self, exchange: &mut Exchange) -> Result<(), Error> {
-        let credentials = request::json(exchange).await?.to_string();
+        let credentials = request::object(exchange).await?;
         let peer = exchange.peer().ip();
-        let token = self.login.login(credentials.as_bytes(), peer).await?;
+        let token = self.login.login(&credentials, peer).await?;
         self.json(exchange, token).await
     }
 

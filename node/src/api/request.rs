@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::form;
 use crate::error::Error;
 use crate::http::exchange::Exchange;
 use crate::limits::REQUEST_BODY_MAX_BYTES;
@@ -24,8 +25,8 @@ pub(super) struct FileList {
     pub(super) paths: Vec<String>,
 }
 
-/// The body of a request as JSON, whatever form it came in.
-pub(super) async fn json(exchange: &mut Exchange) -> Result<serde_json::Value, Error> {
+/// The body of a request as the text of a JSON object, whatever form it came in. No body is an object without fields.
+pub(super) async fn object(exchange: &mut Exchange) -> Result<Vec<u8>, Error> {
     let kind = exchange
         .head()
         .header("content-type")
@@ -39,10 +40,13 @@ pub(super) async fn json(exchange: &mut Exchange) -> Result<serde_json::Value, E
         .to_ascii_lowercase();
     let body = exchange.body_bytes(REQUEST_BODY_MAX_BYTES).await?;
     match media.as_str() {
-        _ if body.is_empty() => Ok(serde_json::Value::Object(serde_json::Map::new())),
-        "" | "application/json" => serde_json::from_slice(&body)
-            .map_err(|error| Error::BadRequest(format!("the body is no JSON: {error}"))),
-        "application/x-www-form-urlencoded" => form(&body),
+        _ if body.is_empty() => Ok(b"{}".to_vec()),
+        // Fields in a list would be taken by their places.
+        "" | "application/json" if body.trim_ascii_start().starts_with(b"{") => Ok(body),
+        "" | "application/json" => Err(Error::BadRequest("the body is not a JSON object".to_owned())),
+        "application/x-www-form-urlencoded" => {
+            form::to_json(&body).map_err(|error| Error::Internal(error.to_string()))
+        }
         other => Err(Error::UnsupportedMedia(format!(
             "{other} is not understood: send application/json or application/x-www-form-urlencoded"
         ))),
@@ -51,24 +55,6 @@ pub(super) async fn json(exchange: &mut Exchange) -> Result<serde_json::Value, E
 
 /// The body of a request.
 pub(super) async fn read<T: DeserializeOwned>(exchange: &mut Exchange) -> Result<T, Error> {
-    serde_json::from_value(json(exchange).await?).map_err(|error| Error::BadRequest(error.to_string()))
-}
-
-/// Fields of a form. `Filelist` is a list however often it is given.
-fn form(body: &[u8]) -> Result<serde_json::Value, Error> {
-    let mut fields = serde_json::Map::new();
-    for (name, value) in form_urlencoded::parse(body) {
-        let value = serde_json::Value::String(value.into_owned());
-        if matches!(name.as_ref(), "Filelist" | "Filelist[]") {
-            let list = fields
-                .entry("Filelist")
-                .or_insert_with(|| serde_json::Value::Array(Vec::new()));
-            if let serde_json::Value::Array(list) = list {
-                list.push(value);
-            }
-        } else if fields.insert(name.clone().into_owned(), value).is_some() {
-            return Err(Error::BadRequest(format!("the field {name} is given twice")));
-        }
-    }
-    Ok(serde_json::Value::Object(fields))
+    let object = object(exchange).await?;
+    serde_json::from_slice(&object).map_err(|error| Error::BadRequest(format!("the body: {error}")))
 }

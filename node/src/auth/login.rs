@@ -69,7 +69,7 @@ impl Login {
     /// Malformed requests, wrong credentials, too many of them.
     pub async fn login(&self, json: &[u8], peer: IpAddr) -> Result<Vec<u8>, Error> {
         let credentials: Credentials =
-            serde_json::from_slice(json).map_err(|error| Error::BadRequest(error.to_string()))?;
+            serde_json::from_slice(json).map_err(|error| Error::BadRequest(format!("the body: {error}")))?;
         let now_s = clock::now_s();
         let attempts = format!("{}/{}", credentials.association, credentials.access_key);
         let wait = self
