@@ -7,6 +7,7 @@ mod content;
 mod cors;
 mod delete;
 mod download;
+mod form;
 mod list_dirs;
 mod list_files;
 mod list_tree;
@@ -76,7 +77,10 @@ impl Api {
             | "/api/mkdir"
             | "/api/move"
             | "/api/delete" => "POST",
-            _ => return Err(Error::NotFound(format!("there is no route {path}"))),
+            _ => {
+                let path = exchange.head().path();
+                return Err(Error::NotFound(format!("there is no route {path}")));
+            }
         };
         if !allow.split(", ").any(|allowed| allowed == method) {
             return Err(Error::MethodNotAllowed { allow });
@@ -105,12 +109,33 @@ impl Api {
         if exchange.is_started() {
             return Err(error);
         }
+        let error = self.below_root(exchange, error);
         match problem::reply(&error) {
             Some(Reply { head, body }) => {
                 let head = self.with_cors(exchange, head);
                 exchange.reply(Reply { head, body }).await
             }
             None => Err(error),
+        }
+    }
+
+    /// An error as who asks may see it: the tree's errors begin with a path, which may be of the user's root.
+    fn below_root(&self, exchange: &Exchange, error: Error) -> Error {
+        let authorization = exchange.head().header("authorization");
+        let Ok(principal) = self.authenticator.authenticate(authorization) else {
+            return error;
+        };
+        let root = prefix(&principal);
+        let seen = |text: String| match text.strip_prefix(&root) {
+            Some(below) if below.starts_with(' ') => format!("/{below}"),
+            Some(below) => below.to_owned(),
+            None if text.starts_with('/') => "the root of this API user is not a directory".to_owned(),
+            None => text,
+        };
+        match error {
+            Error::NotFound(text) => Error::NotFound(seen(text)),
+            Error::Conflict(text) => Error::Conflict(seen(text)),
+            other => other,
         }
     }
 
@@ -156,12 +181,16 @@ impl Api {
 /// Reads a path of a request, below the root of who asks.
 fn path_of(principal: &Principal, text: &str) -> Result<TreePath, Error> {
     let path = TreePath::parse(text).map_err(|error| Error::BadRequest(error.to_string()))?;
-    let joined = principal.root.join(&path);
-    // The root's length counts too, so that every path of the tree can be named by someone.
-    if joined.to_string().len() > crate::limits::PATH_MAX_BYTES {
+    bounded(principal.root.join(&path))
+}
+
+/// Refuses a path that came out too long. The root's length counts too, so that every path of the tree can be named
+/// by someone.
+fn bounded(path: TreePath) -> Result<TreePath, Error> {
+    if path.to_string().len() > crate::limits::PATH_MAX_BYTES {
         return Err(Error::BadRequest(filegrid_tree::PathError::TooLong.to_string()));
     }
-    Ok(joined)
+    Ok(path)
 }
 
 /// A path of the tree as who asks sees it.

@@ -3,7 +3,7 @@
 use filegrid_tree::{Command, Protocol, TreePath};
 use serde::Deserialize;
 
-use super::{Api, path_of, request};
+use super::{Api, bounded, path_of, request};
 use crate::auth::{Principal, Scope};
 use crate::error::Error;
 use crate::http::exchange::Exchange;
@@ -57,7 +57,7 @@ fn paths(principal: &Principal, one: &Move) -> Result<(TreePath, TreePath), Erro
         path_of(principal, &one.to)?
     } else {
         let name = TreePath::parse(&one.to).map_err(|error| Error::BadRequest(error.to_string()))?;
-        from.parent().unwrap_or_default().join(&name)
+        bounded(from.parent().unwrap_or_default().join(&name))?
     };
     Ok((from, to))
 }

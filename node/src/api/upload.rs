@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use filegrid_tree::{Base, Command, Protocol, Publication, TreePath};
 use serde::Deserialize;
 
-use super::{Api, path_of};
+use super::{Api, bounded, path_of};
 use crate::auth::{Principal, Scope};
 use crate::error::Error;
 use crate::http::exchange::{Exchange, Framing};
@@ -130,7 +130,7 @@ fn publication(
 ) -> Result<Publication, Error> {
     let name = TreePath::parse(name).map_err(|error| Error::BadRequest(error.to_string()))?;
     Ok(Publication {
-        path: directory.join(&name),
+        path: bounded(directory.join(&name))?,
         content,
         base: Base::Any,
         mtime: None,
