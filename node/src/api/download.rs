@@ -31,7 +31,7 @@ impl Api {
         let modified_s = u64::try_from(row.mtime / 1000).unwrap_or(0);
         let validators = Validators {
             etag: &etag,
-            modified_s,
+            modified_s: Some(modified_s),
         };
         let kind = kind_of(&name, &content, row.size).await?;
         let head = |status: u16| {
@@ -110,11 +110,11 @@ async fn kind_of(name: &str, content: &Content, size: u64) -> Result<String, Err
         // A small blob is in memory now and is read again from there; of a large one a block is read.
         match content.piece(0, SNIFF_BYTES).await? {
             Some(piece @ Piece::Bytes { .. }) => return Ok(media_type(name, piece.bytes())),
-            Some(Piece::File { file, .. }) => {
+            Some(Piece::File { file, offset, .. }) => {
                 let bytes = usize::try_from(SNIFF_BYTES.min(size)).unwrap_or(0);
                 let mut buffer = crate::ring::AlignedBuf::with_capacity(bytes);
                 buffer.resize_zeroed(bytes);
-                let (read, buffer) = file.read_at(buffer, 0).await;
+                let (read, buffer) = file.read_at(buffer, offset).await;
                 read.map_err(|error| Error::Disk(format!("cannot read a blob: {error}")))?;
                 return Ok(media_type(name, &buffer));
             }

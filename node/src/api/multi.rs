@@ -100,7 +100,7 @@ impl Api {
         let etag = format!("\"{id}\"");
         let validators = Validators {
             etag: &etag,
-            modified_s: 0,
+            modified_s: None,
         };
         match validators.evaluate(exchange.head()) {
             Verdict::Failed => return Err(Error::PreconditionFailed),

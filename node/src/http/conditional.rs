@@ -20,8 +20,8 @@ pub enum Verdict {
 pub struct Validators<'a> {
     /// Strong entity tag, with its quotes.
     pub etag: &'a str,
-    /// Unix seconds.
-    pub modified_s: u64,
+    /// Unix seconds; `None` if it has no date, so that conditions on one do not count (§13.1.3).
+    pub modified_s: Option<u64>,
 }
 
 impl Validators<'_> {
@@ -32,10 +32,9 @@ impl Validators<'_> {
             if !self.matches(&tags, true) {
                 return Verdict::Failed;
             }
-        } else if head
-            .header("if-unmodified-since")
-            .and_then(date)
-            .is_some_and(|since| self.modified_s > since)
+        } else if self
+            .dates(head, "if-unmodified-since")
+            .is_some_and(|(modified, since)| modified > since)
         {
             return Verdict::Failed;
         }
@@ -43,10 +42,9 @@ impl Validators<'_> {
             if self.matches(&tags, false) {
                 return Verdict::NotModified;
             }
-        } else if head
-            .header("if-modified-since")
-            .and_then(date)
-            .is_some_and(|since| self.modified_s <= since)
+        } else if self
+            .dates(head, "if-modified-since")
+            .is_some_and(|(modified, since)| modified <= since)
         {
             return Verdict::NotModified;
         }
@@ -60,8 +58,13 @@ impl Validators<'_> {
             None => true,
             Some(value) if value.starts_with(b"\"") => value == self.etag.as_bytes(),
             Some(value) if value.starts_with(b"W/") => false,
-            Some(value) => date(value) == Some(self.modified_s),
+            Some(value) => date(value).is_some_and(|since| self.modified_s == Some(since)),
         }
+    }
+
+    /// When it was modified, and the date that a field compares that with; `None` if either is missing.
+    fn dates(&self, head: &RequestHead, name: &str) -> Option<(u64, u64)> {
+        self.modified_s.zip(head.header(name).and_then(date))
     }
 
     /// Whether a list of tags names this one. Weak tags never match strongly (§8.8.3.2).
