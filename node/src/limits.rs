@@ -44,6 +44,8 @@ const _: () = assert!(TRANSFER_BUFFER_MAX_BYTES.is_multiple_of(BLOCK_BYTES));
 
 /// How often deadlines of connections are looked at: coarse, so that a request sets no timer.
 pub const SWEEP_INTERVAL_MS: u64 = 250;
+/// When clients of a node that stops are told to come again: what a restart takes.
+pub const DRAIN_RETRY_S: u64 = 5;
 /// Pause after a failed accept, so that a lack of descriptors does not spin.
 pub const ACCEPT_RETRY_MS: u64 = 50;
 /// First buffer of a request; a head and a small body fit.

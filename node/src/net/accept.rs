@@ -17,8 +17,10 @@ use crate::mailbox::{Mailbox, Sender};
 use crate::ring::{self, Listener, Socket};
 
 /// Told to those beyond the limits, if it fits the socket at once.
-const TOO_MANY: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\
+    Content-Length: 112\r\nRetry-After: 1\r\nConnection: close\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
+    \"detail\":\"too many connections\",\"rslt\":\"ERROR\"}";
 
 /// A connection on its way to another shard, between two requests.
 pub struct Handoff {

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::Shutdown;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::body::Body;
 use super::inbound::Inbound;
@@ -11,7 +12,7 @@ use super::wire::{self, RequestHead};
 use super::{Exchange, State};
 use crate::error::Error;
 use crate::http::problem;
-use crate::limits::{HANDOFF_AFTER_COUNT, LINGER_MAX_BYTES};
+use crate::limits::{DRAIN_RETRY_S, HANDOFF_AFTER_COUNT, LINGER_MAX_BYTES};
 use crate::net::{Drain, Handoff, Peers, Permit, Phase, Sweeper, Watch};
 use crate::ring::Socket;
 
@@ -67,8 +68,13 @@ pub async fn serve<S: Service>(
             Ok(None) | Err(Error::Disconnected) => return,
             Err(error) => return refuse(connection, &error).await,
         };
-        let mut exchange = exchange(connection, head, !shard.drain.is_draining());
-        let result = service.call(&mut exchange).await;
+        let draining = shard.drain.is_draining();
+        let mut exchange = exchange(connection, head, !draining);
+        let result = if draining {
+            turn_away(&mut exchange).await
+        } else {
+            service.call(&mut exchange).await
+        };
         if let Err(error) = &result {
             tracing::debug!(%error, "a request ended with an error");
         }
@@ -161,6 +167,19 @@ fn exchange(connection: Connection, head: RequestHead, keep: bool) -> Exchange {
         state: State::Unstarted,
         keep,
         preferred: None,
+    }
+}
+
+/// Answers a request that began after the node was told to stop: what is done by the deadline is only what was
+/// under way.
+async fn turn_away(exchange: &mut Exchange) -> Result<(), Error> {
+    let error = Error::Unavailable {
+        detail: "the node is stopping".to_owned(),
+        retry_after: Duration::from_secs(DRAIN_RETRY_S),
+    };
+    match problem::reply(&error) {
+        Some(reply) => exchange.reply(reply).await,
+        None => Err(error),
     }
 }
 
