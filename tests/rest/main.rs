@@ -5,6 +5,12 @@
 
 mod auth;
 mod crash;
+mod downloads;
 mod files;
+mod forge;
 mod framing;
+mod paths;
+mod routes;
+mod status;
 mod support;
+mod tokens;

@@ -12,17 +12,28 @@ use serde_json::{Value, json};
 pub(crate) struct Server {
     child: Child,
     data: PathBuf,
-    _directory: Option<tempfile::TempDir>,
+    directory: Option<tempfile::TempDir>,
     pub(crate) port: u16,
     keys: Vec<String>,
     pub(crate) token: String,
+    settings: Vec<(String, String)>,
+    announced: Vec<String>,
 }
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// With keys of the configuration that differ from the tests' own.
+    pub(crate) fn start_with(settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut server = Self::on(&directory.path().join("data"));
-        server._directory = Some(directory);
+        let settings = settings
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        let mut server = Self::on(&directory.path().join("data"), settings);
+        server.directory = Some(directory);
         let lines: Vec<String> = BufReader::new(server.child.stdout.take().unwrap())
             .lines()
             .take(4)
@@ -38,7 +49,7 @@ impl Server {
         server
     }
 
-    fn on(data: &Path) -> Self {
+    fn on(data: &Path, settings: Vec<(String, String)>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_filegrid"));
         command
             .arg("--data")
@@ -48,6 +59,9 @@ impl Server {
             .env("FILEGRID_LOG_SEGMENT_MIB", "8")
             .env("FILEGRID_LOW_WATER_MIB", "1");
         command.env("FILEGRID_CORS_ORIGINS", "https://app.example.com");
+        for (key, value) in &settings {
+            command.env(format!("FILEGRID_{}", key.to_uppercase()), value);
+        }
         command.stdout(Stdio::piped()).stderr(
             std::fs::File::options()
                 .create(true)
@@ -60,10 +74,12 @@ impl Server {
         let mut server = Self {
             child,
             data: data.to_owned(),
-            _directory: None,
+            directory: None,
             port: 0,
             keys: Vec::new(),
             token: String::new(),
+            settings,
+            announced: Vec::new(),
         };
         server.port = server.wait();
         server
@@ -101,11 +117,13 @@ impl Server {
 
     fn restart(&mut self) {
         self.child.wait().unwrap();
-        let next = Self::on(&self.data);
-        let directory = self._directory.take();
+        let next = Self::on(&self.data, std::mem::take(&mut self.settings));
+        let directory = self.directory.take();
         let keys = std::mem::take(&mut self.keys);
+        let announced = std::mem::take(&mut self.announced);
         *self = next;
-        self._directory = directory;
+        self.directory = directory;
+        self.announced = announced;
         self.token = self.login(&keys);
         self.keys = keys;
     }
@@ -127,6 +145,26 @@ impl Server {
 
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(log(&self.data)).unwrap()
+    }
+
+    /// Where the server keeps everything.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// AssociationKey, AccessKey and SecretKey of the first user.
+    pub(crate) fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
+    /// Sets a key of the configuration, from the next start on.
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Says that the server will log this as a warning or an error, at least once.
+    pub(crate) fn announce(&mut self, text: &str) {
+        self.announced.push(text.to_owned());
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -260,13 +298,30 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Demands that every warning and every error was announced, and that all that was announced came.
+    fn check_log(&self) {
+        let log = self.log();
+        let complaints: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains(" WARN ") || line.contains(" ERROR "))
+            .collect();
+        for line in &complaints {
+            assert!(self.announced.iter().any(|text| line.contains(text)), "{log}");
+        }
+        for text in &self.announced {
+            assert!(complaints.iter().any(|line| line.contains(text)), "{text}: {log}");
+        }
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if !std::thread::panicking() && self.data.exists() {
-            let log = self.log();
-            assert!(!log.contains(" WARN ") && !log.contains(" ERROR "), "{log}");
+        // One that was restarted leaves the log, and the check, to its successor.
+        if !std::thread::panicking() && self.directory.is_some() {
+            self.check_log();
         }
     }
 }
@@ -316,6 +371,20 @@ pub(crate) fn form(files: &[(&str, &str, &[u8])], meta: Option<Value>) -> Vec<u8
     }
     body.extend_from_slice(b"--b0--\r\n");
     body
+}
+
+/// Asks until the answer has another status: what the server does in its own time, such as looking at its disk or its
+/// registry. The bound is for a server that never does it.
+#[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
+pub(crate) fn until(status: u16, mut ask: impl FnMut() -> Reply) -> Reply {
+    for _ in 0..600 {
+        let reply = ask();
+        if reply.status == status {
+            return reply;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("never {status}");
 }
 
 /// Bytes that differ everywhere.

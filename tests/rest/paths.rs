@@ -1,0 +1,129 @@
+//! Paths that clients send, and what they get to see of them.
+
+use serde_json::json;
+
+use crate::support::Server;
+
+#[test]
+fn paths_are_folded_and_bad_ones_refused_wherever_they_stand() {
+    let server = Server::start();
+    server.put("/a/with space/ü.txt", b"1");
+    for path in [
+        "a//with%20space/./%C3%BC.txt",
+        "/a/with+space/%C3%BC.txt",
+        "%2Fa%2Fwith%20space%2F%C3%BC.txt/",
+    ] {
+        assert_eq!(server.get(path).text(), "1", "{path}");
+    }
+    let name_too_long = "x".repeat(256);
+    let path_too_long = "/x".repeat(2049);
+    for path in [
+        "..",
+        "/a/..",
+        "a/../../b",
+        "/a\0b",
+        &name_too_long,
+        &path_too_long,
+    ] {
+        for (target, body) in [
+            ("/api/list/files", json!({"Params": path})),
+            ("/api/list/dirs", json!({"Params": path})),
+            ("/api/list/tree", json!({"Params": path})),
+            ("/api/list/tree", json!({"Cursor": path})),
+            ("/api/mkdir", json!({"Params": path})),
+            ("/api/move", json!({"Movelist": [{"from": path, "to": "/y"}]})),
+            ("/api/move", json!({"Movelist": [{"from": "/a", "to": path}]})),
+            (
+                "/api/move",
+                json!({"Movelist": [{"from": "/a", "to": format!("/{path}")}]}),
+            ),
+            ("/api/delete", json!({"Filelist": ["/a", path]})),
+            ("/api/download/prepare", json!({"Filelist": ["/a", path]})),
+        ] {
+            let refused = server.json(&server.token, target, &body);
+            assert_eq!(refused.status, 400, "{target} {body}: {}", refused.text());
+        }
+        let meta = json!({"files": [{"field": "f", "path": path}]});
+        server.upload(&[("f", "n", b"1")], Some(meta)).is_problem(400);
+        let encoded = path.replace('\0', "%00");
+        server.get(&encoded).is_problem(400);
+    }
+    assert_eq!(server.tree(), ["/", "/a", "/a/with space", "/a/with space/ü.txt"]);
+    server
+        .request(&server.token, "GET", "/api/download/single", &[], b"")
+        .is_problem(400);
+    server
+        .request(&server.token, "GET", "/api/download/multi", &[], b"")
+        .is_problem(400);
+}
+
+#[test]
+fn every_path_of_the_tree_can_be_named() {
+    let server = Server::start();
+    // 16 names of 254 bytes make a path of 4080.
+    let deep = format!("/{}", "d".repeat(254)).repeat(16);
+    server.put(&format!("{deep}/fifteen bytes!"), b"1");
+    let upload = |name: &str| {
+        let meta = json!({"files": [{"field": "f", "path": deep}]});
+        server.upload(&[("f", name, b"1")], Some(meta))
+    };
+    upload("sixteen bytes !!").is_problem(400);
+    server.put("/f", b"2");
+    let moved = |from: String, to: &str| {
+        server.json(
+            &server.token,
+            "/api/move",
+            &json!({"Movelist": [{"from": from, "to": to}]}),
+        )
+    };
+    moved(format!("{deep}/fifteen bytes!"), "sixteen bytes !!").is_problem(400);
+    assert_eq!(server.get(&format!("{deep}/fifteen%20bytes!")).text(), "1");
+}
+
+#[test]
+fn errors_show_paths_as_the_user_sees_them() {
+    let server = Server::start();
+    server.put("/box/hidden/f", b"1");
+    server.put("/box/hidden/d/g", b"2");
+    server.put("/blocked", b"3");
+    let scopes = "file.create file.read file.list file.rename file.delete";
+    let token = server.user(scopes, "/box/hidden");
+    let detail = |target: &str, body: serde_json::Value, status: u16| {
+        let refused = server.json(&token, target, &body);
+        refused.is_problem(status);
+        refused.json()["detail"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        detail("/api/list/files", json!({"Params": "/no"}), 404),
+        "/no does not exist"
+    );
+    assert_eq!(
+        detail("/api/list/files", json!({"Params": "/f"}), 409),
+        "/f is not a directory"
+    );
+    assert_eq!(
+        detail("/api/mkdir", json!({"Params": "/f/x"}), 409),
+        "/f is not a directory"
+    );
+    assert_eq!(
+        detail("/api/download/single?path=/", json!({}), 409),
+        "/ is a directory"
+    );
+    assert_eq!(
+        detail("/api/download/prepare", json!({"Filelist": ["/no"]}), 404),
+        "/no does not exist"
+    );
+    let moves = |from: &str, to: &str| json!({"Movelist": [{"from": from, "to": to}]});
+    assert_eq!(detail("/api/move", moves("/no", "/x"), 404), "/no does not exist");
+    assert_eq!(detail("/api/move", moves("/f", "/d"), 409), "/d exists already");
+    assert_eq!(detail("/api/move", moves("/f", "/"), 409), "/ exists already");
+    assert_eq!(
+        detail("/api/move", moves("/d", "/d/e"), 409),
+        "/d cannot be moved into itself"
+    );
+    // A root that a file stands in the way of.
+    let token = server.user(scopes, "/blocked/box");
+    let refused = server.json(&token, "/api/mkdir", &json!({"Params": "/x"}));
+    refused.is_problem(409);
+    assert!(!refused.text().contains("blocked"), "{}", refused.text());
+}
