@@ -34,6 +34,9 @@ struct Options {
     /// Files of each small row.
     #[arg(long, default_value_t = 2000)]
     files: usize,
+    /// Only the rows whose name holds this.
+    #[arg(long, default_value = "")]
+    only: String,
 }
 
 /// One row: what is sent, on how many connections.
@@ -50,75 +53,49 @@ fn main() -> Result<(), String> {
     let options = Options::parse();
     let server = Server { pid: options.pid };
     println!("{}", report::HEADING);
-    let many = options.files * 10;
-    let rows = [
-        Row {
-            name: "upload large",
-            upload: true,
-            bytes: options.large,
-            files: 1,
-            connections: 1,
-        },
-        Row {
-            name: "download large",
-            upload: false,
-            bytes: options.large,
-            files: 1,
-            connections: 1,
-        },
-        Row {
-            name: "upload 4 KiB",
-            upload: true,
-            bytes: 4096,
-            files: many,
-            connections: 16,
-        },
-        Row {
-            name: "upload 4 KiB",
-            upload: true,
-            bytes: 4096,
-            files: many,
-            connections: 64,
-        },
-        Row {
-            name: "download 4 KiB",
-            upload: false,
-            bytes: 4096,
-            files: many,
-            connections: 16,
-        },
-        Row {
-            name: "upload 64 KiB",
-            upload: true,
-            bytes: 65_536,
-            files: options.files * 2,
-            connections: 16,
-        },
-        Row {
-            name: "download 64 KiB",
-            upload: false,
-            bytes: 65_536,
-            files: options.files * 2,
-            connections: 16,
-        },
-    ];
-    for row in &rows {
+    for row in rows(&options) {
         let mut figures = Figures::default();
         for round in 0..=options.rounds {
             let jobs = (0..row.files)
-                .map(|number| job(&options, row, round, number))
+                .map(|number| job(&options, &row, round, number))
                 .collect();
             let before = server.cpu_seconds()?;
             let seconds = run(options.target, row.connections, jobs).map_err(|error| error.to_string())?;
             let cpu = server.cpu_seconds()? - before;
+            // What the server does after its answers (sums, tables) is measured, but not beside the next round.
+            let after = server.settle()? - before - cpu;
             // The first round warms up.
             if round > 0 {
-                figures.add(seconds, cpu, row.files, row.bytes * row.files);
+                figures.add(seconds, cpu, after, row.files, row.bytes * row.files);
             }
         }
         println!("{}", figures.row(row.name, row.connections));
     }
     Ok(())
+}
+
+/// All rows, or those asked for. Downloads need the uploads of their size before them.
+fn rows(options: &Options) -> Vec<Row> {
+    let many = options.files * 10;
+    let middle = options.files * 2;
+    let table = [
+        ("upload large", options.large, 1, 1),
+        ("download large", options.large, 1, 1),
+        ("upload 4 KiB", 4096, many, 16),
+        ("upload 4 KiB", 4096, many, 64),
+        ("download 4 KiB", 4096, many, 16),
+        ("upload 64 KiB", 65_536, middle, 16),
+        ("download 64 KiB", 65_536, middle, 16),
+    ];
+    let row = |(name, bytes, files, connections): (&'static str, _, _, _)| Row {
+        name,
+        upload: name.starts_with("upload"),
+        bytes,
+        files,
+        connections,
+    };
+    let wanted = |row: &Row| row.name.contains(&options.only);
+    table.into_iter().map(row).filter(wanted).collect()
 }
 
 /// Uploads make new files every round; downloads fetch those of the last round of uploads.

@@ -1,8 +1,10 @@
 //! What was measured, as medians with minimum and maximum.
 
+use std::time::Duration;
+
 /// Heading of the table.
 pub(crate) const HEADING: &str = "| row | connections | requests/s | MiB/s | server CPU per request, µs | server CPU per \
-    GiB, s |\n|---|---|---|---|---|---|";
+    GiB, s | server CPU afterwards per GiB, s |\n|---|---|---|---|---|---|---|";
 
 /// The server's process.
 pub(crate) struct Server {
@@ -25,7 +27,25 @@ impl Server {
         let per_second = f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100));
         Ok(ticks / per_second)
     }
+
+    /// Waits until the server does nothing, and says what it has used by then.
+    #[allow(clippy::disallowed_methods, reason = "a benchmark may sleep")]
+    pub(crate) fn settle(&self) -> Result<f64, String> {
+        loop {
+            let before = self.cpu_seconds()?;
+            std::thread::sleep(LOOK);
+            let now = self.cpu_seconds()?;
+            if now - before <= IDLE_CPU_SECONDS {
+                return Ok(now);
+            }
+        }
+    }
 }
+
+/// CPU seconds in a look that count as doing nothing: housekeeping takes less.
+const IDLE_CPU_SECONDS: f64 = 0.02;
+/// Length of a look: longer than the pauses of the server's housekeeping.
+const LOOK: Duration = Duration::from_millis(600);
 
 /// The rounds of a row.
 #[derive(Default)]
@@ -34,24 +54,27 @@ pub(crate) struct Figures {
     mib: Vec<f64>,
     cpu_us: Vec<f64>,
     cpu_gib: Vec<f64>,
+    after_gib: Vec<f64>,
 }
 
 impl Figures {
-    pub(crate) fn add(&mut self, seconds: f64, cpu: f64, requests: usize, bytes: usize) {
+    pub(crate) fn add(&mut self, seconds: f64, cpu: f64, after: f64, requests: usize, bytes: usize) {
         let (requests, bytes) = (number(requests), number(bytes));
         self.rate.push(requests / seconds);
         self.mib.push(bytes / f64::from(1 << 20) / seconds);
         self.cpu_us.push(cpu / requests * 1e6);
         self.cpu_gib.push(cpu / bytes * f64::from(1 << 30));
+        self.after_gib.push(after / bytes * f64::from(1 << 30));
     }
 
     pub(crate) fn row(&mut self, name: &str, connections: usize) -> String {
         format!(
-            "| {name} | {connections} | {} | {} | {} | {} |",
+            "| {name} | {connections} | {} | {} | {} | {} | {} |",
             shown(&mut self.rate, 0),
             shown(&mut self.mib, 0),
             shown(&mut self.cpu_us, 1),
-            shown(&mut self.cpu_gib, 2)
+            shown(&mut self.cpu_gib, 2),
+            shown(&mut self.after_gib, 2)
         )
     }
 }

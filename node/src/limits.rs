@@ -42,6 +42,11 @@ const _: () = assert!(INLINE_MAX_BYTES < BATCH_TARGET_BYTES);
 const _: () = assert!(TARGET_MAX_BYTES < HEAD_MAX_BYTES);
 const _: () = assert!(TRANSFER_BUFFER_MAX_BYTES.is_multiple_of(BLOCK_BYTES));
 
+/// Aligned memory that a thread keeps for its next buffers: two fast uploads, or a burst of small ones.
+pub const SPARE_BUFFERS_MAX_BYTES: usize = 4 << 20;
+/// Pieces of it: they are searched one by one.
+pub const SPARE_BUFFERS_MAX_COUNT: usize = 64;
+
 /// How often deadlines of connections are looked at: coarse, so that a request sets no timer.
 pub const SWEEP_INTERVAL_MS: u64 = 250;
 /// When clients of a node that stops are told to come again: what a restart takes.
@@ -70,8 +75,17 @@ pub const PURGE_STEP_ENTRIES: usize = 1000;
 pub const BLOB_ALLOCATE_MIN_BYTES: u64 = 1 << 20;
 /// Most space given to a large blob ahead of its bytes.
 pub const BLOB_ALLOCATE_MAX_BYTES: u64 = 64 << 20;
+/// Files up to this many bytes are summed as they come in: some 4 microseconds, less than a change of its own later
+/// costs (measured: 15).
+pub const SUM_AT_ONCE_MAX_BYTES: usize = 8 << 10;
 /// Bytes of a file summed in one go: some 150 microseconds of a core.
 pub const SUM_SLICE_BYTES: usize = 256 << 10;
+/// Files whose sums make one change: some 100 KiB of record.
+pub const SUMS_PER_CHANGE_MAX_COUNT: usize = 512;
+/// Entries of the index of files without a sum that are looked at in one go: a few milliseconds.
+pub const SUM_LOOK_MAX_COUNT: usize = 10_000;
+/// Bytes summed before what is known becomes a change, so that a sum waits for no more than a few seconds.
+pub const SUMS_PER_CHANGE_MAX_BYTES: u64 = 4 << 30;
 /// Ranges of one request: more than any client needs, few enough to answer one by one.
 pub const RANGES_MAX_COUNT: usize = 64;
 /// Longest token that is looked at.

@@ -21,6 +21,8 @@ impl Counter {
 
 /// Payload bytes received.
 pub static PAYLOAD_RECEIVED: Counter = Counter(AtomicU64::new(0));
+/// Payload bytes of files sent.
+pub static PAYLOAD_SENT: Counter = Counter(AtomicU64::new(0));
 /// Payload bytes of large blobs that were copied on their way to the disk.
 pub static PAYLOAD_COPIED: Counter = Counter(AtomicU64::new(0));
 /// Changes acknowledged.

@@ -15,15 +15,19 @@ use crate::config::Config;
 use crate::disk::{Disk, RealDisk};
 use crate::http::exchange::{self, serve};
 use crate::mailbox::{Mailbox, Sender};
+use crate::metrics;
 use crate::net::{Acceptor, Admission, Drain, Handoff, Sweeper};
 use crate::ring::{self, Listener};
 use crate::store::log::Position;
-use crate::store::{self, Opening, Owner, OwnerRequest, Shared, Spawn, Store, log_directory};
+use crate::store::{self, Opening, Owner, OwnerRequest, Shared, Spawn, Store, SumCursor, log_directory};
 
 /// How often the shard looks after itself.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
-/// Files summed at a time.
-const SUMS_AT_A_TIME: usize = 32;
+/// Changes and bytes between two looks beyond which background work waits: a few per cent of what a shard can do.
+const BUSY_CHANGES: u64 = 100;
+const BUSY_BYTES: u64 = 16 << 20;
+/// Looks after which sums are made in spite of that: half a minute.
+const SUMS_PUT_OFF_MAX: u32 = 120;
 
 /// What a shard is made from.
 pub struct ShardParts {
@@ -280,18 +284,20 @@ fn rotate_keys(registry: &RegistryFile, config: &Config) {
     }
 }
 
-/// Sums files in the background: gives way to uploads.
+/// Sums files in the background: gives way to transfers, but not for ever.
 async fn sum(store: Store) {
-    let mut changes = 0;
+    let mut cursor = SumCursor::default();
+    let mut load = Load::default();
+    let mut put_off = 0;
     loop {
         ring::sleep(HOUSEKEEPING).await;
-        let now = crate::metrics::CHANGES.get();
-        let busy = now - std::mem::replace(&mut changes, now) > 100;
-        if busy {
+        if load.is_high() && put_off < SUMS_PUT_OFF_MAX {
+            put_off += 1;
             continue;
         }
+        put_off = 0;
         loop {
-            match store.sum_some(SUMS_AT_A_TIME).await {
+            match store.sum_some(&mut cursor).await {
                 Ok(0) => break,
                 Ok(_) => ring::yield_now().await,
                 Err(store::StoreError::Fenced) => return,
@@ -300,9 +306,27 @@ async fn sum(store: Store) {
                     break;
                 }
             }
-            if crate::metrics::CHANGES.get() - changes > 100 {
+            if load.is_high() {
                 break;
             }
         }
+    }
+}
+
+/// What the clients of the node do.
+#[derive(Default)]
+struct Load {
+    changes: u64,
+    bytes: u64,
+}
+
+impl Load {
+    /// Whether there has been much to do since it was last asked.
+    fn is_high(&mut self) -> bool {
+        let changes = metrics::CHANGES.get();
+        let bytes = metrics::PAYLOAD_RECEIVED.get() + metrics::PAYLOAD_SENT.get();
+        let more_changes = changes - std::mem::replace(&mut self.changes, changes);
+        let more_bytes = bytes - std::mem::replace(&mut self.bytes, bytes);
+        more_changes > BUSY_CHANGES || more_bytes > BUSY_BYTES
     }
 }

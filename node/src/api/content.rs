@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::error::Error;
 use crate::http::exchange::Exchange;
 use crate::limits::{COLD_READ_BYTES, SEND_SLICE_BYTES};
+use crate::metrics;
 use crate::ring::{self, AlignedBuf};
 use crate::store::{Content, Piece};
 
@@ -16,6 +17,7 @@ pub(super) async fn send(exchange: &mut Exchange, content: &Content, range: Rang
         let piece = content.piece(at, (range.end - at).min(SEND_SLICE_BYTES)).await?;
         let piece = piece.ok_or_else(|| Error::Damaged("a file is shorter than its row says".to_owned()))?;
         at += piece.length();
+        metrics::PAYLOAD_SENT.add(piece.length());
         match &piece {
             Piece::Bytes { .. } => exchange.write(piece.bytes()).await?,
             Piece::File { file, offset, length } => match file.descriptor() {

@@ -16,7 +16,7 @@ use crate::http::exchange::Exchange;
 use crate::limits;
 use crate::metrics;
 use crate::multipart::{MultipartError, PartHead, Splitter, Step};
-use crate::store::{InlineBlob, PinSet, Staged, Store};
+use crate::store::{InlineBlob, PinSet, Staged, Store, sha256_of};
 
 /// A file of an upload, stored but not published.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ impl Upload {
             }
             part::Stored::Large(extent, pin) => {
                 self.large.push((extent.blob, pin));
-                content_of(extent)
+                content_of(extent, None)
             }
         };
         let filename = head
@@ -190,11 +190,13 @@ impl Upload {
         store: &Store,
         association: &[u8; 16],
     ) -> Result<FileContent, Error> {
+        let sha256 = (bytes.len() <= limits::SUM_AT_ONCE_MAX_BYTES).then(|| sha256_of(&bytes));
         if bytes.is_empty() {
             return Ok(FileContent {
                 extents: Vec::new(),
                 size: 0,
                 crc32: 0,
+                sha256,
             });
         }
         let id = store.blob_id();
@@ -212,14 +214,15 @@ impl Upload {
             }
             self.riding_bytes = 0;
         }
-        Ok(content_of(extent))
+        Ok(content_of(extent, sha256))
     }
 }
 
-fn content_of(extent: Extent) -> FileContent {
+fn content_of(extent: Extent, sha256: Option<[u8; 32]>) -> FileContent {
     FileContent {
         size: extent.length,
         crc32: extent.crc32,
+        sha256,
         extents: vec![extent],
     }
 }

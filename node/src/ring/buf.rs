@@ -5,35 +5,91 @@
 )]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-use crate::limits::BLOCK_BYTES;
+use crate::limits::{BLOCK_BYTES, SPARE_BUFFERS_MAX_BYTES, SPARE_BUFFERS_MAX_COUNT};
 
 /// A byte vector of fixed capacity, aligned to [`BLOCK_BYTES`]. All its memory is initialised, always.
+///
+/// Memory that is given up serves the next buffer of that capacity on its thread: fresh memory costs zeroing and a
+/// page fault every 4 KiB, more than receiving a small file.
 pub struct AlignedBuf {
-    memory: NonNull<u8>,
-    capacity: usize,
+    memory: Memory,
     len: usize,
 }
 
+/// Initialised memory of a capacity that is a multiple of [`BLOCK_BYTES`]; none for capacity 0.
+struct Memory {
+    at: NonNull<u8>,
+    capacity: usize,
+}
+
 // SAFETY: it owns its memory as a `Vec<u8>` does; nothing is shared.
-unsafe impl Send for AlignedBuf {}
+unsafe impl Send for Memory {}
+
+impl Memory {
+    fn fresh(capacity: usize) -> Self {
+        let layout = layout(capacity);
+        // SAFETY: the size is not zero.
+        let at = unsafe { alloc_zeroed(layout) };
+        let Some(at) = NonNull::new(at) else {
+            handle_alloc_error(layout)
+        };
+        Self { at, capacity }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if self.capacity > 0 {
+            // SAFETY: allocated with this very layout.
+            unsafe { dealloc(self.at.as_ptr(), layout(self.capacity)) }
+        }
+    }
+}
+
+/// Memory of this thread that waits for its next use.
+#[derive(Default)]
+struct Spare {
+    memory: Vec<Memory>,
+    bytes: usize,
+}
+
+thread_local! {
+    static SPARE: RefCell<Spare> = RefCell::default();
+}
+
+impl Spare {
+    fn take(&mut self, capacity: usize) -> Option<Memory> {
+        // The one given up last is most likely still in the cache of the core.
+        let found = self
+            .memory
+            .iter()
+            .rposition(|memory| memory.capacity == capacity)?;
+        self.bytes -= capacity;
+        Some(self.memory.swap_remove(found))
+    }
+
+    fn give(&mut self, memory: Memory) {
+        if self.memory.len() < SPARE_BUFFERS_MAX_COUNT
+            && self.bytes + memory.capacity <= SPARE_BUFFERS_MAX_BYTES
+        {
+            self.bytes += memory.capacity;
+            self.memory.push(memory);
+        }
+    }
+}
 
 impl AlignedBuf {
     /// An empty buffer for `capacity` bytes, rounded up to whole blocks, at least one.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         let capacity = capacity.max(1).next_multiple_of(BLOCK_BYTES);
-        let layout = layout(capacity);
-        // SAFETY: the size is not zero.
-        let memory = unsafe { alloc_zeroed(layout) };
-        let Some(memory) = NonNull::new(memory) else {
-            handle_alloc_error(layout)
-        };
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().take(capacity));
         Self {
-            memory,
-            capacity,
+            memory: spare.ok().flatten().unwrap_or_else(|| Memory::fresh(capacity)),
             len: 0,
         }
     }
@@ -53,12 +109,12 @@ impl AlignedBuf {
     /// Most bytes it can hold, a multiple of [`BLOCK_BYTES`].
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.capacity
+        self.memory.capacity
     }
 
     /// Makes `len` bytes be in use (at most the capacity); new ones are zero.
     pub fn resize_zeroed(&mut self, len: usize) {
-        let len = len.min(self.capacity);
+        let len = len.min(self.memory.capacity);
         let old = self.len;
         if let Some(new) = self.full_mut().get_mut(old..len) {
             new.fill(0);
@@ -79,7 +135,7 @@ impl AlignedBuf {
     /// All memory, in use or not (then with whatever was there before).
     pub fn full_mut(&mut self) -> &mut [u8] {
         // SAFETY: the memory is ours, `capacity` bytes long and initialised since it was allocated.
-        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.capacity) }
+        unsafe { std::slice::from_raw_parts_mut(self.memory.at.as_ptr(), self.memory.capacity) }
     }
 
     /// The memory behind the bytes in use; say with [`AlignedBuf::advance`] how much was filled.
@@ -90,12 +146,12 @@ impl AlignedBuf {
 
     /// Takes `n` more bytes of the spare memory in use, at most all.
     pub fn advance(&mut self, n: usize) {
-        self.len = self.len.saturating_add(n).min(self.capacity);
+        self.len = self.len.saturating_add(n).min(self.memory.capacity);
     }
 
     /// Appends as much of `bytes` as fits; returns how much.
     pub fn append(&mut self, bytes: &[u8]) -> usize {
-        let n = bytes.len().min(self.capacity - self.len);
+        let n = bytes.len().min(self.memory.capacity - self.len);
         let (spare, bytes) = (self.spare_mut().get_mut(..n), bytes.get(..n));
         if let (Some(spare), Some(bytes)) = (spare, bytes) {
             spare.copy_from_slice(bytes);
@@ -110,34 +166,39 @@ impl Deref for AlignedBuf {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: `len` never exceeds `capacity`, and all of it is initialised.
-        unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.memory.at.as_ptr(), self.len) }
     }
 }
 
 impl DerefMut for AlignedBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as for `deref`, and the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.memory.at.as_ptr(), self.len) }
     }
 }
 
 impl Drop for AlignedBuf {
     fn drop(&mut self) {
-        // SAFETY: allocated with this very layout.
-        unsafe { dealloc(self.memory.as_ptr(), layout(self.capacity)) }
+        let none = Memory {
+            at: NonNull::dangling(),
+            capacity: 0,
+        };
+        let memory = std::mem::replace(&mut self.memory, none);
+        // A thread that ends has no spare memory any more.
+        let _ = SPARE.try_with(|spare| spare.borrow_mut().give(memory));
     }
 }
 
 impl std::fmt::Debug for AlignedBuf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "AlignedBuf({} of {})", self.len, self.capacity)
+        write!(f, "AlignedBuf({} of {})", self.len, self.memory.capacity)
     }
 }
 
 // SAFETY: the memory is on the heap and does not move with the value; `len` bytes are initialised.
 unsafe impl monoio::buf::IoBuf for AlignedBuf {
     fn read_ptr(&self) -> *const u8 {
-        self.memory.as_ptr()
+        self.memory.at.as_ptr()
     }
 
     fn bytes_init(&self) -> usize {
@@ -148,7 +209,7 @@ unsafe impl monoio::buf::IoBuf for AlignedBuf {
 // SAFETY: as above; the ring writes into the bytes in use only, and their number stays what it is.
 unsafe impl monoio::buf::IoBufMut for AlignedBuf {
     fn write_ptr(&mut self) -> *mut u8 {
-        self.memory.as_ptr()
+        self.memory.at.as_ptr()
     }
 
     fn bytes_total(&mut self) -> usize {

@@ -49,6 +49,8 @@ pub struct Content {
     reader: Rc<Reader>,
     log: u8,
     located: Vec<Located>,
+    /// Whether large blobs are read past the page cache.
+    direct: bool,
     _pins: Option<PinSet>,
 }
 
@@ -100,8 +102,15 @@ impl Content {
             reader,
             log,
             located,
+            direct: false,
             _pins: pins,
         }
+    }
+
+    /// Reads large blobs past the page cache, in whole blocks of [`limits::BLOCK_BYTES`].
+    pub(crate) fn past_cache(mut self) -> Self {
+        self.direct = true;
+        self
     }
 
     /// The longest piece that starts at `offset` and has at most `max` bytes, within one extent; `None` behind
@@ -122,7 +131,7 @@ impl Content {
             let from = extent.offset + skip;
             return match place {
                 Whereabouts::File => {
-                    let file = self.reader.blob(self.log, extent.blob).await?;
+                    let file = self.reader.blob(self.log, extent.blob, self.direct).await?;
                     Ok(Some(Piece::File {
                         file,
                         offset: from,
@@ -165,10 +174,10 @@ impl Reader {
         }
     }
 
-    pub(crate) async fn blob(&self, log: u8, blob: BlobId) -> Result<Rc<dyn DiskFile>, StoreError> {
+    async fn blob(&self, log: u8, blob: BlobId, direct: bool) -> Result<Rc<dyn DiskFile>, StoreError> {
         let path = blob_path(&super::log_directory(&self.data, log).join("blobs"), blob);
         self.disk
-            .open(&path, READ)
+            .open(&path, OpenHow { direct, ..READ })
             .await
             .map_err(|error| StoreError::disk("open", &path, &error))
     }

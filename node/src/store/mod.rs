@@ -42,6 +42,7 @@ pub use self::error::StoreError;
 pub use self::owner::{InlineBlob, Opening, Owner, Receipt, Staged};
 pub use self::pins::{AllPins, PinSet, Pinned, Pins};
 pub use self::state::{FORMAT, State};
+pub use self::sums::{SumCursor, sha256_of};
 pub use self::sweep::{Swept, sweep};
 
 /// The directory of a log and its large blobs.
@@ -302,7 +303,8 @@ impl Store {
         (!self.0.local.borrow().contains_key(&log)).then(|| usize::from(log) % self.0.shared.shards.max(1))
     }
 
-    /// Opens a row that was read a moment ago; `None` if its blobs are gone by now.
+    /// Opens a row that was read a moment ago, to be read once and past the page cache; `None` if its blobs are gone
+    /// by now.
     fn open_row(&self, association: &[u8; 16], row: FileRow) -> Result<Option<Opened>, StoreError> {
         let (located, pins) = self
             .0
@@ -311,7 +313,7 @@ impl Store {
         match located {
             Ok(located) => {
                 let log = self.log_of(association);
-                let content = Content::new(Rc::clone(&self.0.reader), log, located, Some(pins));
+                let content = Content::new(Rc::clone(&self.0.reader), log, located, Some(pins)).past_cache();
                 Ok(Some(Opened { row, content }))
             }
             Err(StoreError::Damaged(_)) => Ok(None),

@@ -1,16 +1,33 @@
-//! SHA-256 of files, computed after the fact.
+//! SHA-256 of files that were not summed as they came in.
 //!
 //! Summing is slower than ingest, so it never stands in its way: files without a sum are an index of the tree, worked
-//! off in small slices. The result is a change that applies only to the version that was read.
+//! off in small slices. Many results make one change, which applies only to the versions that were read. Large blobs
+//! are read past the page cache: what nobody has asked for must not push out what somebody has.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use aws_lc_rs::digest;
-use filegrid_tree::{Command, DirId, FileRow, Protocol, Row, keys};
+use filegrid_tree::{Command, DirId, FileRow, Protocol, Row, Sum, keys};
 
 use super::{Piece, Store, StoreError};
 use crate::limits;
 use crate::ring::AlignedBuf;
+
+/// SHA-256 of bytes that are at hand.
+#[must_use]
+pub fn sha256_of(bytes: &[u8]) -> [u8; 32] {
+    let mut sum = [0; 32];
+    sum.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    sum
+}
+
+/// How far the index of files without a sum is worked off. Goes round and round: an entry that was passed over, or
+/// came in behind, is met again.
+#[derive(Debug, Default)]
+pub struct SumCursor {
+    after: Option<Vec<u8>>,
+}
 
 /// A file without a sum.
 struct Unsummed {
@@ -21,24 +38,48 @@ struct Unsummed {
 }
 
 impl Store {
-    /// Sums up to `max` files whose owner lives on this shard; says how many there were.
+    /// Sums some files whose owner lives on this shard; says how many there were. 0: the index has been gone through.
     ///
     /// # Errors
     ///
     /// If the tree cannot be read or a log is fenced. Damaged files are reported and skipped.
-    pub async fn sum_some(&self, max: usize) -> Result<usize, StoreError> {
-        let waiting = self.unsummed(max)?;
+    pub async fn sum_some(&self, cursor: &mut SumCursor) -> Result<usize, StoreError> {
+        let waiting = self.unsummed(cursor)?;
         let found = waiting.len();
-        let work = waiting.into_iter().map(|file| self.sum_file(file));
-        for done in futures::future::join_all(work).await {
-            done?;
+        let mut sums: HashMap<[u8; 16], Vec<Sum>> = HashMap::new();
+        let mut summed_bytes = 0;
+        for file in waiting {
+            let association = file.association;
+            if let Some((sum, bytes)) = self.sum_file(file).await? {
+                sums.entry(association).or_default().push(sum);
+                summed_bytes += bytes;
+            }
+            if summed_bytes >= limits::SUMS_PER_CHANGE_MAX_BYTES {
+                summed_bytes = 0;
+                self.note_sums(std::mem::take(&mut sums)).await?;
+            }
         }
+        self.note_sums(sums).await?;
         Ok(found)
     }
 
-    fn unsummed(&self, max: usize) -> Result<Vec<Unsummed>, StoreError> {
-        let (from, to) = keys::all(b'x');
+    async fn note_sums(&self, sums: HashMap<[u8; 16], Vec<Sum>>) -> Result<(), StoreError> {
+        for (association, sums) in sums {
+            let command = Command::SetSha256 { sums };
+            self.commit(association, Protocol::Api, command, Vec::new(), Vec::new())
+                .await?;
+        }
+        Ok(())
+    }
+
+    fn unsummed(&self, cursor: &mut SumCursor) -> Result<Vec<Unsummed>, StoreError> {
+        let (mut from, to) = keys::all(b'x');
+        if let Some(after) = cursor.after.take() {
+            from = after;
+            from.push(0);
+        }
         let mut found = Vec::new();
+        let mut looked_at = 0;
         self.view()
             .scan(&from, &to, &mut |key, value| {
                 if let (Some((directory, name)), Some((version, association))) =
@@ -55,9 +96,12 @@ impl Store {
                         association,
                     });
                 }
-                if found.len() < max {
+                // Most entries may be other shards': a look stays short all the same.
+                looked_at += 1;
+                if found.len() < limits::SUMS_PER_CHANGE_MAX_COUNT && looked_at < limits::SUM_LOOK_MAX_COUNT {
                     ControlFlow::Continue(())
                 } else {
+                    cursor.after = Some(key.to_owned());
                     ControlFlow::Break(())
                 }
             })
@@ -65,7 +109,8 @@ impl Store {
         Ok(found)
     }
 
-    async fn sum_file(&self, file: Unsummed) -> Result<(), StoreError> {
+    /// The sum of a file and its length; `None` if there is nothing to be noted.
+    async fn sum_file(&self, file: Unsummed) -> Result<Option<(Sum, u64)>, StoreError> {
         let Unsummed {
             directory,
             name,
@@ -76,27 +121,26 @@ impl Store {
             .file_at(directory, &name)?
             .filter(|row| row.version == version)
         else {
-            return Ok(());
+            return Ok(None);
         };
+        let bytes = row.size;
         let sha256 = match self.sum(&association, row).await {
             Ok(Some(sha256)) => sha256,
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(None),
             Err(StoreError::Damaged(place)) => {
                 tracing::error!(place, name, "a file is damaged");
                 self.mark_unreadable(version);
-                return Ok(());
+                return Ok(None);
             }
             Err(error) => return Err(error),
         };
-        let command = Command::SetSha256 {
+        let sum = Sum {
             directory,
             name,
             version,
             sha256,
         };
-        self.commit(association, Protocol::Api, command, Vec::new(), Vec::new())
-            .await
-            .map(drop)
+        Ok(Some((sum, bytes)))
     }
 
     fn file_at(&self, directory: DirId, name: &str) -> Result<Option<FileRow>, StoreError> {
@@ -120,7 +164,7 @@ impl Store {
         let mut sha256 = digest::Context::new(&digest::SHA256);
         let mut crc32 = crc32fast::Hasher::new();
         let mut at = 0;
-        let mut buffer = AlignedBuf::with_capacity(limits::SUM_SLICE_BYTES);
+        let mut buffer = AlignedBuf::with_capacity(limits::SUM_SLICE_BYTES + limits::BLOCK_BYTES);
         while let Some(piece) = opened.content.piece(at, limits::SUM_SLICE_BYTES as u64).await? {
             let length = piece.length();
             match &piece {
@@ -129,21 +173,21 @@ impl Store {
                     crc32.update(piece.bytes());
                 }
                 Piece::File { file, offset, length } => {
-                    let wanted = usize::try_from(*length).unwrap_or(usize::MAX);
+                    // Whole blocks, since the page cache is passed by.
+                    let skipped = usize::try_from(offset % limits::BLOCK_BYTES as u64).unwrap_or(0);
+                    let end = skipped + usize::try_from(*length).unwrap_or(usize::MAX);
                     buffer.clear();
-                    buffer.resize_zeroed(wanted);
-                    let (read, back) = file.read_at(buffer, *offset).await;
+                    buffer.resize_zeroed(end.next_multiple_of(limits::BLOCK_BYTES));
+                    let (read, back) = file.read_at(buffer, offset - skipped as u64).await;
                     buffer = back;
                     let read =
                         read.map_err(|error| StoreError::Disk(format!("cannot read a blob: {error}")))?;
-                    if read < wanted {
-                        return Err(StoreError::Damaged(format!(
-                            "version {} is cut off",
-                            opened.row.version
-                        )));
-                    }
-                    sha256.update(&buffer);
-                    crc32.update(&buffer);
+                    let bytes = buffer.get(skipped..end).filter(|_| end <= read);
+                    let bytes = bytes.ok_or_else(|| {
+                        StoreError::Damaged(format!("version {} is cut off", opened.row.version))
+                    })?;
+                    sha256.update(bytes);
+                    crc32.update(bytes);
                 }
             }
             at += length;

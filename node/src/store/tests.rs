@@ -130,6 +130,7 @@ async fn store_bytes(
             extents: Vec::new(),
             size,
             crc32,
+            sha256: None,
         });
     }
     let extent = if bytes.len() > 20_000 {
@@ -160,6 +161,7 @@ async fn store_bytes(
         extents: vec![extent],
         size,
         crc32,
+        sha256: None,
     })
 }
 

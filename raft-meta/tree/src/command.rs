@@ -11,6 +11,21 @@ pub struct FileContent {
     pub size: u64,
     /// CRC32 (IEEE) of all of them.
     pub crc32: u32,
+    /// SHA-256 of all of them, where it is known already.
+    pub sha256: Option<[u8; 32]>,
+}
+
+/// The SHA-256 of a version of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sum {
+    /// Directory of the file.
+    pub directory: DirId,
+    /// Its name.
+    pub name: String,
+    /// The version that was read.
+    pub version: u64,
+    /// Its sum.
+    pub sha256: [u8; 32],
 }
 
 /// What a publication builds on.
@@ -79,15 +94,9 @@ pub enum Command {
         /// To when.
         mtime: i64,
     },
-    /// Notes the SHA-256 of a version; nothing happens if the file is another by now.
+    /// Notes sums; nothing happens to a file that is another by now.
     SetSha256 {
-        /// Directory of the file.
-        directory: DirId,
-        /// Its name.
-        name: String,
-        /// The version that was read.
-        version: u64,
-        /// Its sum.
-        sha256: [u8; 32],
+        /// The sums.
+        sums: Vec<Sum>,
     },
 }

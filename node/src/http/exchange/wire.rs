@@ -1,5 +1,6 @@
 //! What the connection itself has to know of HTTP/1.1: framing of requests and of replies (RFC 9112).
 
+use std::mem::MaybeUninit;
 use std::time::SystemTime;
 
 use crate::clock;
@@ -22,12 +23,34 @@ pub enum Framing {
     Chunked,
 }
 
-/// A request head.
+/// Where something stands in a head, which is at most [`HEAD_MAX_BYTES`] long.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    from: u16,
+    to: u16,
+}
+
+const _: () = assert!(HEAD_MAX_BYTES <= u16::MAX as usize);
+
+impl Span {
+    /// Of a part of `whole`.
+    fn of(part: &[u8], whole: &[u8]) -> Self {
+        let from = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+        let at = |offset: usize| u16::try_from(offset).unwrap_or(u16::MAX);
+        Self {
+            from: at(from),
+            to: at(from + part.len()),
+        }
+    }
+}
+
+/// A request head: its bytes as they came, and what stands where.
 #[derive(Debug)]
 pub struct RequestHead {
-    method: String,
-    target: String,
-    fields: Vec<(String, Vec<u8>)>,
+    bytes: Box<[u8]>,
+    method: Span,
+    target: Span,
+    fields: Vec<(Span, Span)>,
     http11: bool,
     framing: Framing,
     keep_alive: bool,
@@ -38,38 +61,45 @@ impl RequestHead {
     /// The method, as sent.
     #[must_use]
     pub fn method(&self) -> &str {
-        &self.method
+        self.text(self.method)
     }
 
     /// The path, still percent-encoded.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.target
-            .split_once('?')
-            .map_or(self.target.as_str(), |(path, _)| path)
+        let target = self.text(self.target);
+        target.split_once('?').map_or(target, |(path, _)| path)
     }
 
     /// What follows the `?`.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
-        self.target.split_once('?').map(|(_, query)| query)
+        self.text(self.target).split_once('?').map(|(_, query)| query)
     }
 
     /// The first field of this name, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.fields
-            .iter()
-            .find(|(field, _)| field.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.as_slice())
+        self.headers(name).next()
     }
 
     /// All fields of this name, in any case.
-    pub fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    pub fn headers<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.fields
             .iter()
-            .filter(move |(field, _)| field.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v.as_slice())
+            .filter(move |(field, _)| self.slice(*field).eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| self.slice(*value))
+    }
+
+    fn slice(&self, span: Span) -> &[u8] {
+        self.bytes
+            .get(usize::from(span.from)..usize::from(span.to))
+            .unwrap_or_default()
+    }
+
+    /// Method and target, which the parser has found to be UTF-8.
+    fn text(&self, span: Span) -> &str {
+        std::str::from_utf8(self.slice(span)).unwrap_or_default()
     }
 
     /// How the body is delimited.
@@ -91,7 +121,7 @@ impl RequestHead {
     }
 
     pub(super) fn is_head(&self) -> bool {
-        self.method == "HEAD"
+        self.method() == "HEAD"
     }
 
     fn has_token(&self, name: &str, token: &str) -> bool {
@@ -131,9 +161,9 @@ impl RequestHead {
 
 /// Reads a head from the front of `bytes`, with its length; `None`: it is not complete.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<(RequestHead, usize)>, Error> {
-    let mut fields = [httparse::EMPTY_HEADER; HEADER_MAX_COUNT];
-    let mut request = httparse::Request::new(&mut fields);
-    let consumed = match request.parse(bytes) {
+    let mut fields = [const { MaybeUninit::uninit() }; HEADER_MAX_COUNT];
+    let mut request = httparse::Request::new(&mut []);
+    let consumed = match request.parse_with_uninit_headers(bytes, &mut fields) {
         Ok(httparse::Status::Complete(consumed)) => consumed,
         Ok(httparse::Status::Partial) if bytes.len() < HEAD_MAX_BYTES => return Ok(None),
         Ok(httparse::Status::Partial) => {
@@ -162,14 +192,17 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(RequestHead, usize)>, Error>
             "the head is longer than {HEAD_MAX_BYTES} bytes"
         )));
     }
+    let whole = bytes.get(..consumed).unwrap_or_default();
+    let span = |part: &[u8]| Span::of(part, whole);
     let mut head = RequestHead {
-        method: request.method.unwrap_or_default().to_owned(),
-        target: target.to_owned(),
+        method: span(request.method.unwrap_or_default().as_bytes()),
+        target: span(target.as_bytes()),
         fields: request
             .headers
             .iter()
-            .map(|field| (field.name.to_owned(), field.value.to_vec()))
+            .map(|field| (span(field.name.as_bytes()), span(field.value)))
             .collect(),
+        bytes: whole.into(),
         http11: request.version == Some(1),
         framing: Framing::None,
         keep_alive: false,

@@ -66,14 +66,7 @@ pub fn resolve(
         Command::Move { moves, replace } => work.moves(moves, *replace)?,
         Command::Delete { paths, root } => work.delete(paths, root)?,
         Command::SetTime { path, mtime } => work.set_time(path, *mtime)?,
-        Command::SetSha256 {
-            directory,
-            name,
-            version,
-            sha256,
-        } => {
-            work.set_sha256(*directory, name, *version, sha256)?;
-        }
+        Command::SetSha256 { sums } => sums.iter().try_for_each(|sum| work.set_sha256(sum))?,
     }
     let Work { ops, unused, .. } = work;
     let change = Change {

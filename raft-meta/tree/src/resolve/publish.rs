@@ -5,12 +5,6 @@ use std::collections::HashMap;
 use super::Work;
 use crate::{Base, BlobId, FileRow, Op, Publication, Row, TreeError, TreePath};
 
-/// SHA-256 of nothing, FIPS 180-4.
-const SHA256_OF_NOTHING: [u8; 32] = [
-    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
-    0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
-];
-
 impl Work<'_> {
     pub(super) fn publish(&mut self, files: &[Publication], make_parents: bool) -> Result<(), TreeError> {
         let last: HashMap<&TreePath, usize> = files
@@ -66,7 +60,7 @@ impl Work<'_> {
             version: self.stamp.version,
             size: file.content.size,
             crc32: file.content.crc32,
-            sha256: (file.content.size == 0).then_some(SHA256_OF_NOTHING),
+            sha256: file.content.sha256,
             created_at: old.map_or(now, |old| old.created_at),
             updated_at: old.map(|_| now),
             mtime: file.mtime.unwrap_or(now),

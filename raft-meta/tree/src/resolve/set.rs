@@ -1,7 +1,7 @@
 //! Setting what belongs to a row beside its content.
 
 use super::Work;
-use crate::{DirId, FileRow, Op, ROOTS, Row, TreeError, TreePath, root_name};
+use crate::{DirId, FileRow, Op, ROOTS, Row, Sum, TreeError, TreePath, root_name};
 
 impl Work<'_> {
     pub(super) fn set_time(&mut self, path: &TreePath, mtime: i64) -> Result<(), TreeError> {
@@ -22,19 +22,13 @@ impl Work<'_> {
         }
     }
 
-    pub(super) fn set_sha256(
-        &mut self,
-        directory: DirId,
-        name: &str,
-        version: u64,
-        sha256: &[u8; 32],
-    ) -> Result<(), TreeError> {
-        if let Some(Row::File(mut row)) = self.row(directory, name)?
-            && row.version == version
+    pub(super) fn set_sha256(&mut self, sum: &Sum) -> Result<(), TreeError> {
+        if let Some(Row::File(mut row)) = self.row(sum.directory, &sum.name)?
+            && row.version == sum.version
             && row.sha256.is_none()
         {
-            row.sha256 = Some(*sha256);
-            self.put_same_content(directory, name, row, true);
+            row.sha256 = Some(sum.sha256);
+            self.put_same_content(sum.directory, &sum.name, row, true);
         }
         Ok(())
     }
