@@ -2,4 +2,5 @@
 //!
 //! A module imports from modules further down this list, never back up.
 
+pub mod log;
 pub mod machine;
