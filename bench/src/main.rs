@@ -34,7 +34,7 @@ struct Options {
     /// Files of each small row.
     #[arg(long, default_value_t = 2000)]
     files: usize,
-    /// Only the rows whose name holds this.
+    /// Only the rows whose name holds this: `upload 4 KiB on 16`.
     #[arg(long, default_value = "")]
     only: String,
 }
@@ -94,7 +94,7 @@ fn rows(options: &Options) -> Vec<Row> {
         files,
         connections,
     };
-    let wanted = |row: &Row| row.name.contains(&options.only);
+    let wanted = |row: &Row| format!("{} on {}", row.name, row.connections).contains(&options.only);
     table.into_iter().map(row).filter(wanted).collect()
 }
 

@@ -187,7 +187,7 @@ fn path_of(principal: &Principal, text: &str) -> Result<TreePath, Error> {
 /// Refuses a path that came out too long. The root's length counts too, so that every path of the tree can be named
 /// by someone.
 fn bounded(path: TreePath) -> Result<TreePath, Error> {
-    if path.to_string().len() > crate::limits::PATH_MAX_BYTES {
+    if path.text_bytes() > crate::limits::PATH_MAX_BYTES {
         return Err(Error::BadRequest(filegrid_tree::PathError::TooLong.to_string()));
     }
     Ok(path)

@@ -136,7 +136,7 @@ fn unquote(quoted: &str) -> (String, &str) {
         let (plain, from) = rest.split_at(at);
         value.push_str(plain);
         if let Some(after) = from.strip_prefix('"') {
-            return (browser_unescape(&value), after);
+            return (browser_unescape(value), after);
         }
         let escaped = from.get(1..).unwrap_or_default();
         if let Some(after) = escaped.strip_prefix('"') {
@@ -151,11 +151,14 @@ fn unquote(quoted: &str) -> (String, &str) {
         }
     }
     value.push_str(rest);
-    (browser_unescape(&value), "")
+    (browser_unescape(value), "")
 }
 
 /// HTML's form encoding escapes exactly these three in names; everything else stays as it is.
-fn browser_unescape(value: &str) -> String {
+fn browser_unescape(value: String) -> String {
+    if !value.contains('%') {
+        return value;
+    }
     value
         .replace("%22", "\"")
         .replace("%0D", "\r")

@@ -51,7 +51,18 @@ pub struct Content {
     located: Vec<Located>,
     /// Whether large blobs are read past the page cache.
     direct: bool,
+    /// What was read last: pieces of one blob come in a row, and the kernel reads ahead of an open file.
+    last: RefCell<Option<(BlobId, Source)>>,
     _pins: Option<PinSet>,
+}
+
+/// A blob that is at hand.
+#[derive(Clone)]
+enum Source {
+    /// The record of a small one.
+    Record(Rc<AlignedBuf>),
+    /// The file of a large one.
+    File(Rc<dyn DiskFile>),
 }
 
 /// Some bytes of a file.
@@ -59,7 +70,7 @@ pub enum Piece {
     /// Of a small blob, verified: `bytes[from..to]`.
     Bytes {
         /// The record that holds them.
-        bytes: AlignedBuf,
+        bytes: Rc<AlignedBuf>,
         /// First byte.
         from: usize,
         /// Byte behind the last.
@@ -103,6 +114,7 @@ impl Content {
             log,
             located,
             direct: false,
+            last: RefCell::default(),
             _pins: pins,
         }
     }
@@ -129,25 +141,37 @@ impl Content {
             let skip = offset - start;
             let length = (extent.length - skip).min(max);
             let from = extent.offset + skip;
-            return match place {
-                Whereabouts::File => {
-                    let file = self.reader.blob(self.log, extent.blob, self.direct).await?;
-                    Ok(Some(Piece::File {
-                        file,
-                        offset: from,
-                        length,
-                    }))
-                }
-                Whereabouts::Inline(place) => {
-                    let bytes = self.reader.record(self.log, extent.blob, place).await?;
+            return Ok(Some(match self.source(extent.blob, place).await? {
+                Source::File(file) => Piece::File {
+                    file,
+                    offset: from,
+                    length,
+                },
+                Source::Record(bytes) => {
                     let from =
                         RECORD_HEADER_BYTES + BLOB_ID_BYTES + usize::try_from(from).unwrap_or(usize::MAX);
                     let to = from + usize::try_from(length).unwrap_or(usize::MAX);
-                    Ok(Some(Piece::Bytes { bytes, from, to }))
+                    Piece::Bytes { bytes, from, to }
                 }
-            };
+            }));
         }
         Ok(None)
+    }
+
+    async fn source(&self, blob: BlobId, place: &Whereabouts) -> Result<Source, StoreError> {
+        if let Some((known, source)) = &*self.last.borrow()
+            && *known == blob
+        {
+            return Ok(source.clone());
+        }
+        let source = match place {
+            Whereabouts::File => Source::File(self.reader.blob(self.log, blob, self.direct).await?),
+            Whereabouts::Inline(place) => {
+                Source::Record(Rc::new(self.reader.record(self.log, blob, place).await?))
+            }
+        };
+        self.last.replace(Some((blob, source.clone())));
+        Ok(source)
     }
 }
 

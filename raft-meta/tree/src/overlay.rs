@@ -1,23 +1,31 @@
 //! Rows of changes that are decided but not applied yet.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
-use crate::{Change, DirId, Op, Row, View, ViewError, Visit, keys};
+use crate::{Change, DirId, Op, Row, RowRef, View, ViewError, Visit, keys};
+
+/// Rows of directories that are remembered: those on the way to where many write.
+const DIRECTORIES_MAX_COUNT: usize = 4096;
 
 /// The rows as they will be once every queued change is applied, where they differ from the tree.
 ///
-/// Each change is pushed with a ticket, a number that rises, and removed with the same when it is applied.
+/// Each change is pushed with a ticket, a number that rises, and removed with the same when it is applied. All changes
+/// of the tree have to pass through here: rows of directories that were read are remembered until one touches them.
 #[derive(Debug, Default)]
 pub struct Overlay {
     rows: HashMap<Vec<u8>, (u64, Option<Vec<u8>>)>,
+    directories: RefCell<HashMap<Vec<u8>, Vec<u8>>>,
 }
 
 impl Overlay {
     /// Adds a change.
     pub fn push(&mut self, ticket: u64, change: &Change) {
+        let directories = self.directories.get_mut();
         each_row(change, &mut |directory, name, row| {
-            self.rows
-                .insert(keys::row(directory, name), (ticket, row.map(Row::encode)));
+            let key = keys::row(directory, name);
+            directories.remove(&key);
+            self.rows.insert(key, (ticket, row.map(Row::encode)));
         });
     }
 
@@ -58,12 +66,31 @@ impl View for Overlaid<'_> {
                 Ok(true)
             }
             Some((_, None)) => Ok(false),
-            None => self.tree.get(key, with),
+            None => self.get_applied(key, with),
         }
     }
 
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), ViewError> {
         self.tree.scan(from, to, visit)
+    }
+}
+
+impl Overlaid<'_> {
+    fn get_applied(&self, key: &[u8], with: &mut dyn FnMut(&[u8])) -> Result<bool, ViewError> {
+        if let Some(row) = self.overlay.directories.borrow().get(key) {
+            with(row);
+            return Ok(true);
+        }
+        self.tree.get(key, &mut |row| {
+            if RowRef::new(row).is_ok_and(|row| row.is_dir()) {
+                let mut directories = self.overlay.directories.borrow_mut();
+                if directories.len() >= DIRECTORIES_MAX_COUNT {
+                    directories.clear();
+                }
+                directories.insert(key.to_owned(), row.to_owned());
+            }
+            with(row);
+        })
     }
 }
 
@@ -90,5 +117,80 @@ pub(crate) fn each_row(change: &Change, with: &mut dyn FnMut(DirId, &str, Option
             // Rows below a detached directory cannot be reached by any path.
             Op::Purge { .. } => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{DirRow, Id, Protocol};
+
+    /// Rows in memory that count how often they are asked.
+    #[derive(Default)]
+    struct Rows(BTreeMap<Vec<u8>, Vec<u8>>, std::cell::Cell<u32>);
+
+    impl View for Rows {
+        fn get(&self, key: &[u8], with: &mut dyn FnMut(&[u8])) -> Result<bool, ViewError> {
+            self.1.set(self.1.get() + 1);
+            Ok(self.0.get(key).map(|row| with(row)).is_some())
+        }
+
+        fn scan(&self, _: &[u8], _: &[u8], _: &mut Visit<'_>) -> Result<(), ViewError> {
+            Ok(())
+        }
+    }
+
+    fn directory(mtime: i64) -> Row {
+        Row::Dir(DirRow {
+            id: Id([1; 16]),
+            created_at: 1,
+            updated_at: None,
+            mtime,
+            protocol: Protocol::Api,
+        })
+    }
+
+    fn put(mtime: i64) -> Change {
+        Change {
+            association: [0; 16],
+            time: 1,
+            protocol: Protocol::Api,
+            ops: vec![Op::Put {
+                directory: Id([0; 16]),
+                name: "d".to_owned(),
+                row: directory(mtime),
+                released: Vec::new(),
+                linked: Vec::new(),
+                was_unsummed: false,
+            }],
+        }
+    }
+
+    fn read(overlay: &Overlay, rows: &Rows) -> Option<Row> {
+        let mut found = None;
+        let key = keys::row(Id([0; 16]), "d");
+        let with = &mut |row: &[u8]| found = Row::decode(row).ok();
+        overlay.over(rows).get(&key, with).unwrap();
+        found
+    }
+
+    #[test]
+    fn a_remembered_directory_is_the_one_last_written() {
+        let key = keys::row(Id([0; 16]), "d");
+        let (mut overlay, mut rows) = (Overlay::default(), Rows::default());
+        assert_eq!(read(&overlay, &rows), None);
+        rows.0.insert(key.clone(), directory(1).encode());
+        assert_eq!(read(&overlay, &rows), Some(directory(1)));
+        let asked = rows.1.get();
+        assert_eq!(read(&overlay, &rows), Some(directory(1)));
+        assert_eq!(rows.1.get(), asked, "the second look needs no row of the tree");
+        overlay.push(7, &put(2));
+        assert_eq!(read(&overlay, &rows), Some(directory(2)));
+        rows.0.insert(key, directory(2).encode());
+        overlay.remove(7, &put(2));
+        assert_eq!(read(&overlay, &rows), Some(directory(2)));
+        assert!(overlay.is_empty());
     }
 }

@@ -63,6 +63,12 @@ impl TreePath {
         &self.names
     }
 
+    /// Length of the path in text.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.names.iter().map(|name| 1 + name.len()).sum::<usize>().max(1)
+    }
+
     /// Whether it is the root.
     #[must_use]
     pub fn is_root(&self) -> bool {
@@ -113,6 +119,13 @@ impl std::fmt::Display for TreePath {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_length_is_that_of_the_text() {
+        for text in ["/", "/a", "/a/bcd/é"] {
+            assert_eq!(TreePath::parse(text).unwrap().text_bytes(), text.len());
+        }
+    }
 
     #[test]
     fn folds_and_refuses() {

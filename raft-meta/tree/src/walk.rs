@@ -1,6 +1,5 @@
 //! Looking things up and listing them.
 
-use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use crate::{DirId, ROOTS, Row, RowRef, TreeError, TreePath, View, keys};
@@ -8,13 +7,14 @@ use crate::{DirId, ROOTS, Row, RowRef, TreeError, TreePath, View, keys};
 /// The name of an association's root in [`ROOTS`]: its UUID in lower case.
 #[must_use]
 pub fn root_name(association: &[u8; 16]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
     let mut name = String::with_capacity(36);
     for (at, byte) in association.iter().enumerate() {
         if matches!(at, 4 | 6 | 8 | 10) {
             name.push('-');
         }
-        // Writing to a string does not fail.
-        let _ = write!(name, "{byte:02x}");
+        name.push(digit(byte >> 4));
+        name.push(digit(byte & 15));
     }
     name
 }

@@ -1,7 +1,8 @@
 //! What the connection itself has to know of HTTP/1.1: framing of requests and of replies (RFC 9112).
 
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::clock;
 use crate::error::Error;
@@ -396,11 +397,27 @@ impl ReplyHead {
             (false, _) => b"Connection: close\r\n",
         };
         out.extend_from_slice(connection);
-        out.extend_from_slice(b"Date: ");
-        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(clock::now_s());
-        out.extend_from_slice(httpdate::fmt_http_date(now).as_bytes());
-        out.extend_from_slice(b"\r\n\r\n");
+        write_date(out);
+        out.extend_from_slice(b"\r\n");
     }
+}
+
+thread_local! {
+    /// The second that the `Date` field was last made for, and the field.
+    static DATE: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+}
+
+/// Adds the field `Date`, which is made once a second.
+fn write_date(out: &mut Vec<u8>) {
+    DATE.with_borrow_mut(|(made_s, field)| {
+        let now_s = clock::now_s();
+        if *made_s != now_s || field.is_empty() {
+            *made_s = now_s;
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now_s);
+            *field = format!("Date: {}\r\n", httpdate::fmt_http_date(now));
+        }
+        out.extend_from_slice(field.as_bytes());
+    });
 }
 
 fn bad(detail: &str) -> Error {
