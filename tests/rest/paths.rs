@@ -121,6 +121,27 @@ fn errors_show_paths_as_the_user_sees_them() {
         detail("/api/move", moves("/d", "/d/e"), 409),
         "/d cannot be moved into itself"
     );
+    assert_eq!(
+        detail("/api/move", moves("/f/x", "/y"), 404),
+        "/f/x does not exist"
+    );
+    assert_eq!(
+        detail("/api/move", moves("/d", "/f/x"), 409),
+        "/f is not a directory"
+    );
+    assert_eq!(
+        detail("/api/move", moves("/d", "/no/x"), 404),
+        "/no does not exist"
+    );
+    // A root that nobody has made.
+    let token = server.user(scopes, "/to/come");
+    for target in ["/api/list/files", "/api/list/dirs", "/api/list/tree"] {
+        assert_eq!(
+            server.json(&token, target, &json!({})).json(),
+            json!([]),
+            "{target}"
+        );
+    }
     // A root that a file stands in the way of.
     let token = server.user(scopes, "/blocked/box");
     let refused = server.json(&token, "/api/mkdir", &json!({"Params": "/x"}));

@@ -11,7 +11,12 @@ impl Work<'_> {
     }
 
     fn move_one(&mut self, from: &TreePath, to: &TreePath, replace: bool) -> Result<(), TreeError> {
-        let Some((from_directory, from_name)) = self.parent(from, false)? else {
+        let above = match self.parent(from, false) {
+            // Nothing hangs below a file.
+            Err(TreeError::NotDirectory(_)) => return Err(TreeError::NotFound(from.to_string())),
+            other => other?,
+        };
+        let Some((from_directory, from_name)) = above else {
             return Err(TreeError::IntoItself(from.to_string()));
         };
         let row = self
