@@ -9,6 +9,7 @@ mod downloads;
 mod files;
 mod forge;
 mod framing;
+mod options;
 mod paths;
 mod routes;
 mod status;

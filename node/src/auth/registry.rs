@@ -270,6 +270,11 @@ pub(crate) fn change_file<T>(
     path: &Path,
     change: impl FnOnce(&mut Registry) -> Result<T, String>,
 ) -> Result<T, String> {
+    let missing = || format!("there is no {}: start filegrid once", path.display());
+    // Looked at first, so that a wrong `--data` is left as it is.
+    if !path.exists() {
+        return Err(missing());
+    }
     let lock = path.with_extension("lock");
     let lock = OpenOptions::new()
         .create(true)
@@ -280,8 +285,7 @@ pub(crate) fn change_file<T>(
     let lock = lock.map_err(|error| format!("cannot lock the registry: {error}"))?;
     lock.lock()
         .map_err(|error| format!("cannot lock the registry: {error}"))?;
-    let mut registry =
-        read(path)?.ok_or_else(|| format!("there is no {}: start filegrid once", path.display()))?;
+    let mut registry = read(path)?.ok_or_else(missing)?;
     let done = change(&mut registry)?;
     write(path, &registry)?;
     Ok(done)
