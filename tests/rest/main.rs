@@ -4,8 +4,10 @@
 #![allow(missing_docs, reason = "the names of tests say what they hold")]
 
 mod auth;
+mod client;
 mod crash;
 mod downloads;
+mod examples;
 mod files;
 mod forge;
 mod framing;

@@ -15,6 +15,7 @@ pub(crate) struct Server {
     directory: Option<tempfile::TempDir>,
     pub(crate) port: u16,
     keys: Vec<String>,
+    first_upload: String,
     pub(crate) token: String,
     settings: Vec<(String, String)>,
     announced: Vec<String>,
@@ -44,7 +45,7 @@ impl Server {
             .take(3)
             .map(|line| line.split_once(": ").unwrap().1.to_owned())
             .collect();
-        assert!(lines[3].starts_with("curl "), "{}", lines[3]);
+        server.first_upload.clone_from(&lines[3]);
         server.token = server.login(&server.keys);
         server
     }
@@ -77,6 +78,7 @@ impl Server {
             directory: None,
             port: 0,
             keys: Vec::new(),
+            first_upload: String::new(),
             token: String::new(),
             settings,
             announced: Vec::new(),
@@ -160,6 +162,11 @@ impl Server {
     /// Sets a key of the configuration, from the next start on.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// The line that uploads, as the first start printed it.
+    pub(crate) fn first_upload(&self) -> &str {
+        &self.first_upload
     }
 
     /// Says that the server will log this as a warning or an error, at least once.
