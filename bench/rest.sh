@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --release -p filegrid -p filegrid-bench
 data=$(mktemp -d)
-target/release/filegrid --data "$data/data" --listen 127.0.0.1:0 >"$data/keys" 2>"$data/log" &
+target/release/filegrid --data "$data/data" --listen 127.0.0.1:0 --listen-tls off >"$data/keys" 2>"$data/log" &
 pid=$!
 trap 'kill "$pid"; wait "$pid" || true; rm -rf "$data"' EXIT
 until [ -s "$data/data/ports.json" ] && [ "$(wc -l <"$data/keys")" -ge 3 ]; do sleep 0.1; done

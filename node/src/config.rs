@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits;
 use crate::store::log::{Durability, LogOptions};
+use crate::tls::CertificateFiles;
 
 /// The configuration as it is written. `node/filegrid.toml` shows every key with its default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,16 @@ pub struct Raw {
     pub data: PathBuf,
     /// REST.
     pub listen: String,
+    /// REST over TLS.
+    pub listen_tls: String,
+    /// Certificate chains.
+    pub tls_certificates: Vec<PathBuf>,
+    /// Their keys.
+    pub tls_keys: Vec<PathBuf>,
+    /// Time for a TLS handshake.
+    pub handshake_timeout_s: u64,
+    /// TLS handshakes of a shard at a time.
+    pub handshakes_max: u32,
     /// Shards; 0: one a core.
     pub shards: u32,
     /// `commit` or `relaxed`.
@@ -58,6 +69,11 @@ impl Default for Raw {
         Self {
             data: PathBuf::from("filegrid-data"),
             listen: "127.0.0.1:8080".to_owned(),
+            listen_tls: "127.0.0.1:8443".to_owned(),
+            tls_certificates: Vec::new(),
+            tls_keys: Vec::new(),
+            handshake_timeout_s: 10,
+            handshakes_max: 1000,
             shards: 0,
             durability: "commit".to_owned(),
             log_segment_mib: 64,
@@ -86,8 +102,26 @@ pub struct Overrides {
     pub data: Option<PathBuf>,
     /// `--listen`.
     pub listen: Option<String>,
+    /// `--listen-tls`.
+    pub listen_tls: Option<String>,
     /// `--shards`.
     pub shards: Option<u32>,
+}
+
+/// Where is listened; `None` for off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// REST.
+    pub http: Option<SocketAddr>,
+    /// REST over TLS.
+    pub https: Option<SocketAddr>,
+}
+
+impl Addresses {
+    /// Each with its name in `DATA/ports.json`.
+    pub fn each(&mut self) -> [(&'static str, &mut Option<SocketAddr>); 2] {
+        [("http", &mut self.http), ("https", &mut self.https)]
+    }
 }
 
 /// The configuration, checked.
@@ -95,8 +129,10 @@ pub struct Overrides {
 pub struct Config {
     /// Where everything is kept.
     pub data: PathBuf,
-    /// REST; `None` for off.
-    pub listen: Option<SocketAddr>,
+    /// Where is listened.
+    pub addresses: Addresses,
+    /// Certificates; none: one is made.
+    pub certificates: Vec<CertificateFiles>,
     /// Number of shards, 1 to 127.
     pub shards: u8,
     /// Options of every log.
@@ -139,6 +175,7 @@ pub fn load(
         .map_err(|error| format!("configuration: {error}"))?;
     raw.data = options.data.unwrap_or(raw.data);
     raw.listen = options.listen.unwrap_or(raw.listen);
+    raw.listen_tls = options.listen_tls.unwrap_or(raw.listen_tls);
     raw.shards = options.shards.unwrap_or(raw.shards);
     check(raw)
 }
@@ -162,14 +199,19 @@ fn typed(name: &str, value: &str, default: &toml::Value) -> Result<toml::Value, 
 }
 
 fn check(raw: Raw) -> Result<Config, String> {
-    let listen = match raw.listen.as_str() {
-        "off" => None,
-        address => Some(
-            address
-                .parse()
-                .map_err(|_| format!("listen: {address} is no address like 127.0.0.1:8080"))?,
-        ),
+    let addresses = Addresses {
+        http: address("listen", &raw.listen)?,
+        https: address("listen_tls", &raw.listen_tls)?,
     };
+    if raw.tls_certificates.len() != raw.tls_keys.len() {
+        return Err("tls_keys: one for each of tls_certificates, in the same order".to_owned());
+    }
+    let certificates = raw.tls_certificates.iter().zip(&raw.tls_keys);
+    let certificates = certificates.map(|(chain, key)| CertificateFiles {
+        chain: chain.clone(),
+        key: key.clone(),
+    });
+    let certificates = certificates.collect();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let shards = if raw.shards == 0 {
         u32::try_from(cores).unwrap_or(1).min(127)
@@ -202,12 +244,23 @@ fn check(raw: Raw) -> Result<Config, String> {
     let low_water_bytes = raw.low_water_mib << 20;
     Ok(Config {
         data: raw.data.clone(),
-        listen,
+        addresses,
+        certificates,
         shards,
         log,
         low_water_bytes,
         raw,
     })
+}
+
+fn address(key: &str, text: &str) -> Result<Option<SocketAddr>, String> {
+    if text == "off" {
+        return Ok(None);
+    }
+    let parsed = text.parse();
+    parsed
+        .map(Some)
+        .map_err(|_| format!("{key}: {text} is no address like 127.0.0.1:8080"))
 }
 
 impl Config {
@@ -216,6 +269,7 @@ impl Config {
     pub fn timeouts(&self) -> crate::net::Timeouts {
         crate::net::Timeouts {
             idle: Duration::from_secs(self.raw.idle_timeout_s),
+            handshake: Duration::from_secs(self.raw.handshake_timeout_s),
             head: Duration::from_secs(self.raw.head_timeout_s),
             stall: Duration::from_secs(self.raw.stall_timeout_s),
             stall_min_bytes: limits::STALL_MIN_BYTES,
@@ -254,7 +308,7 @@ mod tests {
             options,
         )
         .unwrap();
-        assert_eq!(config.listen.unwrap().port(), 1);
+        assert_eq!(config.addresses.http.unwrap().port(), 1);
         assert_eq!(config.shards, 3);
         let config = from(
             &[("FILEGRID_CORS_ORIGINS", "https://a, https://b")],

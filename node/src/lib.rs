@@ -20,5 +20,7 @@ pub mod multipart;
 pub mod net;
 pub mod node;
 pub mod ring;
+pub mod send;
 pub mod shard;
 pub mod store;
+pub mod tls;

@@ -51,6 +51,14 @@ pub const SPARE_BUFFERS_MAX_COUNT: usize = 64;
 pub const SWEEP_INTERVAL_MS: u64 = 250;
 /// When clients of a node that stops are told to come again: what a restart takes.
 pub const DRAIN_RETRY_S: u64 = 5;
+/// First buffer of a TLS connection that is not idle: the longest record fits.
+pub const TLS_BUFFER_MIN_BYTES: usize = 20 << 10;
+/// Largest buffer of a TLS connection, either direction: fewer calls, and it stays in the cache (measured).
+pub const TLS_BUFFER_MAX_BYTES: usize = 256 << 10;
+/// Longest flight of a peer's handshake: a greeting with post-quantum keys takes some 2 KiB.
+pub const TLS_HANDSHAKE_MAX_BYTES: usize = 64 << 10;
+/// Sessions kept for clients that know no tickets: some 300 bytes each.
+pub const TLS_SESSIONS_MAX_COUNT: usize = 10_000;
 /// Pause after a failed accept, so that a lack of descriptors does not spin.
 pub const ACCEPT_RETRY_MS: u64 = 50;
 /// First buffer of a request; a head and a small body fit.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Parser;
 use filegrid::cli::{self, Cli, Command};
 use filegrid::node::Node;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 #[global_allocator]
@@ -34,18 +34,21 @@ fn run(cli: &Cli) -> Result<(), String> {
     if let Some(Command::AddUser(user)) = &cli.command {
         return cli::add_user(&config, user);
     }
-    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| error.to_string())?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
     let node = Node::start(config)?;
     if let Some(first) = &node.first {
         cli::print_keys(first);
-        if let Some(http) = node.http {
+        if let Some(http) = node.addresses.http {
             cli::print_first_upload(first, http);
         }
     }
-    if let Some(http) = node.http {
-        tracing::info!("REST on http://{http}");
-    }
-    while signals.pending().next().is_none() {
+    node.announce();
+    loop {
+        match signals.pending().next() {
+            Some(SIGHUP) => node.reload(),
+            Some(_) => break,
+            None => {}
+        }
         if !node.is_well() {
             return Err("a shard has stopped: see the log above".to_owned());
         }

@@ -12,7 +12,7 @@ use futures::channel::mpsc as asynchronous;
 
 use crate::api::Prepared;
 use crate::auth::{FirstKeys, Login, RegistryFile};
-use crate::config::Config;
+use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
 use crate::mailbox::{Mailbox, Sender, mailbox};
 use crate::net::{Admission, Handoff};
@@ -20,6 +20,7 @@ use crate::shard::{self, Opened, ShardParts};
 use crate::store::log::Position;
 use crate::store::rows::{FjallRows, Rows};
 use crate::store::{AllPins, Shared, State, log_directory};
+use crate::tls::Tls;
 use crate::{clock, ring};
 
 /// A shard's thread; it ends with where its logs end.
@@ -31,8 +32,9 @@ pub struct Node {
     state: State,
     shards: Vec<ShardThread>,
     stop: Arc<AtomicBool>,
-    /// Address of the REST API.
-    pub http: Option<SocketAddr>,
+    /// Where it listens.
+    pub addresses: Addresses,
+    tls: Option<Arc<Tls>>,
     /// Keys of the first user, at the first start.
     pub first: Option<FirstKeys>,
     _lock: File,
@@ -81,6 +83,11 @@ impl Node {
             config.raw.connections_per_address_max as usize,
         );
         let prepared = Arc::new(Prepared::default());
+        let tls = config
+            .addresses
+            .https
+            .map(|_| Tls::open(&config.certificates, &config.data))
+            .transpose()?;
         let mut requests: Vec<_> = requests.into_iter().map(Some).collect();
         let (opened, all_opened) = mpsc::channel::<Result<Opened, String>>();
         let mut threads = Vec::new();
@@ -101,6 +108,7 @@ impl Node {
                 registry: Arc::clone(&registry),
                 login: Arc::clone(&login),
                 prepared: Arc::clone(&prepared),
+                tls: tls.clone(),
                 admission: Arc::clone(&admission),
                 mailbox,
                 peers: senders.clone(),
@@ -119,20 +127,21 @@ impl Node {
                 .recv()
                 .map_err(|_| "a shard has died while it started".to_owned())??;
         }
-        let (http, reserved) = bind(&config, go)?;
+        let (addresses, reserved) = bind(&config, go)?;
         for _ in 0..shards {
             all_opened
                 .recv()
                 .map_err(|_| "a shard has died while it started".to_owned())??;
         }
         drop(reserved);
-        write_ports(&config.data, http).map_err(|error| format!("cannot write ports.json: {error}"))?;
+        write_ports(&config.data, addresses).map_err(|error| format!("cannot write ports.json: {error}"))?;
         Ok(Self {
             config,
             state,
             shards: threads,
             stop,
-            http,
+            addresses,
+            tls,
             first,
             _lock: lock,
         })
@@ -164,6 +173,31 @@ impl Node {
         saved
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())
+    }
+
+    /// Logs where it listens, and the fingerprint of a certificate that nobody has configured.
+    pub fn announce(&self) {
+        let Addresses { http, https } = self.addresses;
+        if let Some(http) = http {
+            tracing::info!("REST on http://{http}");
+        }
+        if let Some(https) = https {
+            tracing::info!("REST on https://{https}");
+        }
+        if let Some(tls) = self.tls.as_ref().filter(|tls| tls.is_self_made()) {
+            let sha256 = tls.certificates().fingerprint();
+            tracing::info!(
+                sha256,
+                "TLS with a self-made certificate: clients have to trust this fingerprint"
+            );
+        }
+    }
+
+    /// Reads again what can be changed without a stop: the certificates.
+    pub fn reload(&self) {
+        if let Some(tls) = &self.tls {
+            tls.certificates().reload_and_tell();
+        }
     }
 
     /// Whether every shard still runs. A shard ends by itself only when its log is fenced.
@@ -223,23 +257,29 @@ fn next_state(config: &Config) -> Result<State, String> {
         .map_err(|error| error.to_string())
 }
 
-/// What keeps a port from others while the shards bind it.
-type Reserved = Option<std::os::fd::OwnedFd>;
+/// What keeps ports from others while the shards bind them.
+type Reserved = Vec<std::os::fd::OwnedFd>;
 
-/// Tells the shards the address to listen on. A socket that never listens holds the port, which may be a free one,
+/// Tells the shards the addresses to listen on. A socket that never listens holds each port, which may be a free one,
 /// until every shard has bound its own.
 fn bind(
     config: &Config,
-    go: Vec<futures::channel::oneshot::Sender<Option<SocketAddr>>>,
-) -> Result<(Option<SocketAddr>, Reserved), String> {
-    let reserved = config
-        .listen
-        .map(|address| reserve(address).map_err(|error| format!("cannot listen on {address}: {error}")));
-    let (reserved, address) = reserved.transpose()?.unzip();
-    for start in go {
-        let _ = start.send(address);
+    go: Vec<futures::channel::oneshot::Sender<Addresses>>,
+) -> Result<(Addresses, Reserved), String> {
+    let mut addresses = config.addresses;
+    let mut all_reserved = Vec::new();
+    for (_, address) in addresses.each() {
+        if let Some(wanted) = *address {
+            let (reserved, bound) =
+                reserve(wanted).map_err(|error| format!("cannot listen on {wanted}: {error}"))?;
+            *address = Some(bound);
+            all_reserved.push(reserved);
+        }
     }
-    Ok((address, reserved))
+    for start in go {
+        let _ = start.send(addresses);
+    }
+    Ok((addresses, all_reserved))
 }
 
 fn reserve(address: SocketAddr) -> std::io::Result<(std::os::fd::OwnedFd, SocketAddr)> {
@@ -257,10 +297,12 @@ fn reserve(address: SocketAddr) -> std::io::Result<(std::os::fd::OwnedFd, Socket
     Ok((fd, address))
 }
 
-fn write_ports(data: &Path, http: Option<SocketAddr>) -> std::io::Result<()> {
+fn write_ports(data: &Path, mut addresses: Addresses) -> std::io::Result<()> {
     let mut ports = serde_json::Map::new();
-    if let Some(http) = http {
-        ports.insert("http".to_owned(), http.port().into());
+    for (name, address) in addresses.each() {
+        if let Some(address) = address {
+            ports.insert(name.to_owned(), address.port().into());
+        }
     }
     let fresh = data.join("ports.new");
     std::fs::write(&fresh, serde_json::Value::Object(ports).to_string())?;

@@ -11,15 +11,16 @@ use futures::channel::{mpsc, oneshot};
 use crate::api::{Api, Prepared};
 use crate::auth::{Authenticator, Login, RegistryFile};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
-use crate::http::exchange::{self, serve};
+use crate::http::exchange::{self, TOO_MANY, resume, serve_plain, serve_tls};
 use crate::mailbox::{Mailbox, Sender};
 use crate::metrics;
-use crate::net::{Acceptor, Admission, Drain, Handoff, Sweeper};
+use crate::net::{Acceptor, Admission, Drain, Handoff, Handshakes, Sweeper};
 use crate::ring::{self, Listener};
 use crate::store::log::Position;
 use crate::store::{self, Opening, Owner, OwnerRequest, Shared, Spawn, Store, SumCursor, log_directory};
+use crate::tls::Tls;
 
 /// How often the shard looks after itself.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
@@ -47,6 +48,8 @@ pub struct ShardParts {
     pub login: Arc<Login>,
     /// Prepared downloads.
     pub prepared: Arc<Prepared>,
+    /// Certificates and sessions, if a listener needs them.
+    pub tls: Option<Arc<Tls>>,
     /// Who may connect.
     pub admission: Arc<Admission>,
     /// Connections from other shards.
@@ -68,7 +71,7 @@ pub struct Opened;
 pub fn run(
     parts: ShardParts,
     opened: blocking::Sender<Result<Opened, String>>,
-    started: oneshot::Receiver<Option<SocketAddr>>,
+    started: oneshot::Receiver<Addresses>,
 ) -> Result<Vec<(u8, Position)>, String> {
     let core = usize::from(parts.number);
     let result = ring::run(Some(core), || live(parts, opened.clone(), started));
@@ -85,7 +88,7 @@ pub fn run(
 async fn live(
     parts: ShardParts,
     opened: blocking::Sender<Result<Opened, String>>,
-    started: oneshot::Receiver<Option<SocketAddr>>,
+    started: oneshot::Receiver<Addresses>,
 ) -> Result<Vec<(u8, Position)>, String> {
     let disk: Rc<dyn Disk> = Rc::new(RealDisk);
     let store = Store::new(parts.shared.clone(), parts.number, Rc::clone(&disk));
@@ -97,7 +100,7 @@ async fn live(
         }
     };
     let _ = opened.send(Ok(Opened));
-    let address = started.await.map_err(|_| "the node did not start".to_owned())?;
+    let addresses = started.await.map_err(|_| "the node did not start".to_owned())?;
     let spawn: Spawn = Rc::new(ring::spawn);
     let ShardParts {
         number,
@@ -107,6 +110,7 @@ async fn live(
         registry,
         login,
         prepared,
+        tls,
         admission,
         mailbox,
         peers,
@@ -132,28 +136,19 @@ async fn live(
         sweeper: Rc::clone(&sweeper),
         drain: Rc::clone(&drain),
         peers: Rc::new(peers),
+        handshakes: Handshakes::new(config.raw.handshakes_max as usize),
     });
     let acceptor = Rc::new(Acceptor {
         admission,
         drain: Rc::clone(&drain),
-        serve: move |socket, unread, permit| {
-            serve(Rc::clone(&shard), Rc::clone(&api), socket, unread, permit)
-        },
     });
-    if let Some(address) = address {
-        let listener = match Listener::bind(address) {
-            Ok(listener) => listener,
-            Err(error) => {
-                let text = format!("cannot listen on {address}: {error}");
-                let _ = opened.send(Err(text.clone()));
-                return Err(text);
-            }
-        };
-        let listening = Rc::clone(&acceptor);
-        ring::spawn(async move { listening.listen(listener).await });
+    let http = Http { shard, api, acceptor };
+    if let Err(error) = http.listen(addresses, tls) {
+        let _ = opened.send(Err(error.clone()));
+        return Err(error);
     }
     let _ = opened.send(Ok(Opened));
-    ring::spawn(async move { acceptor.take_over(mailbox).await });
+    http.take_over(mailbox);
     for (log, _) in &owners {
         let swept = store::sweep(&shared, &disk, *log).await;
         if let Err(error) = swept {
@@ -173,6 +168,56 @@ async fn live(
         closed.push((*log, owner.close().await.map_err(|error| error.to_string())?));
     }
     Ok(closed)
+}
+
+/// What connections of HTTP are served with.
+struct Http {
+    shard: Rc<exchange::Shard>,
+    api: Rc<Api>,
+    acceptor: Rc<Acceptor>,
+}
+
+impl Http {
+    fn listen(&self, addresses: Addresses, tls: Option<Arc<Tls>>) -> Result<(), String> {
+        let Self { shard, api, acceptor } = self;
+        if let Some(address) = addresses.http {
+            let (shard, api) = (Rc::clone(shard), Rc::clone(api));
+            let (listener, acceptor) = (bind(address)?, Rc::clone(acceptor));
+            ring::spawn(async move {
+                let serve = |socket, permit| serve_plain(Rc::clone(&shard), Rc::clone(&api), socket, permit);
+                acceptor.listen(listener, TOO_MANY, serve).await;
+            });
+        }
+        if let (Some(address), Some(tls)) = (addresses.https, tls) {
+            let (shard, api) = (Rc::clone(shard), Rc::clone(api));
+            let (listener, acceptor) = (bind(address)?, Rc::clone(acceptor));
+            ring::spawn(async move {
+                let serve = |socket, permit| {
+                    serve_tls(
+                        Rc::clone(&shard),
+                        Rc::clone(&api),
+                        Arc::clone(&tls),
+                        socket,
+                        permit,
+                    )
+                };
+                acceptor.listen(listener, b"", serve).await;
+            });
+        }
+        Ok(())
+    }
+
+    fn take_over(self, mailbox: Mailbox<Handoff>) {
+        let Self { shard, api, acceptor } = self;
+        ring::spawn(async move {
+            let serve = |handoff| resume(Rc::clone(&shard), Rc::clone(&api), handoff);
+            acceptor.take_over(mailbox, serve).await;
+        });
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<Listener, String> {
+    Listener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))
 }
 
 async fn open_owners(

@@ -17,3 +17,7 @@ mod routes;
 mod status;
 mod support;
 mod tokens;
+mod wire;
+
+/// Whether the tests speak TLS.
+const SECURE: bool = false;

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::wire::Wire;
+
 /// A running node with its data.
 pub(crate) struct Server {
     child: Child,
     data: PathBuf,
     directory: Option<tempfile::TempDir>,
     pub(crate) port: u16,
+    ports: Value,
     keys: Vec<String>,
     first_upload: String,
     pub(crate) token: String,
@@ -52,10 +55,14 @@ impl Server {
 
     fn on(data: &Path, settings: Vec<(String, String)>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_filegrid"));
-        command
-            .arg("--data")
-            .arg(data)
-            .args(["--listen", "127.0.0.1:0", "--shards", "2"]);
+        command.arg("--data").arg(data).args([
+            "--listen",
+            "127.0.0.1:0",
+            "--listen-tls",
+            "127.0.0.1:0",
+            "--shards",
+            "2",
+        ]);
         command
             .env("FILEGRID_LOG_SEGMENT_MIB", "8")
             .env("FILEGRID_LOW_WATER_MIB", "1");
@@ -77,25 +84,32 @@ impl Server {
             data: data.to_owned(),
             directory: None,
             port: 0,
+            ports: Value::Null,
             keys: Vec::new(),
             first_upload: String::new(),
             token: String::new(),
             settings,
             announced: Vec::new(),
         };
-        server.port = server.wait();
+        server.ports = server.wait();
+        server.port = server.port_of("http");
         server
+    }
+
+    /// The port of a listener, by its name in `ports.json`.
+    pub(crate) fn port_of(&self, listener: &str) -> u16 {
+        u16::try_from(self.ports[listener].as_u64().unwrap()).unwrap()
     }
 
     /// Waits until it answers.
     #[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
-    fn wait(&mut self) -> u16 {
+    fn wait(&mut self) -> Value {
         loop {
             if let Ok(ports) = std::fs::read(self.data.join("ports.json")) {
                 let ports: Value = serde_json::from_slice(&ports).unwrap();
                 let port = u16::try_from(ports["http"].as_u64().unwrap()).unwrap();
                 if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                    return port;
+                    return ports;
                 }
             }
             assert!(self.child.try_wait().unwrap().is_none(), "{}", self.log());
@@ -216,11 +230,19 @@ impl Server {
     }
 
     pub(crate) fn connect(&self) -> Connection {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let listener = if crate::SECURE { "https" } else { "http" };
+        let stream = TcpStream::connect(("127.0.0.1", self.port_of(listener))).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream.set_nodelay(true).unwrap();
+        let wire = if crate::SECURE {
+            let configured = self.settings.iter().find(|(key, _)| key == "tls_certificates");
+            let self_made = self.data.join("tls/self-made.pem");
+            Wire::secure(stream, configured.map_or(&self_made, |(_, path)| Path::new(path)))
+        } else {
+            Wire::Plain(stream)
+        };
         Connection {
-            reader: BufReader::new(stream),
+            reader: BufReader::new(wire),
         }
     }
 
@@ -410,7 +432,7 @@ pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
 
 /// A connection that may be used for several requests.
 pub(crate) struct Connection {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Wire>,
 }
 
 impl Connection {

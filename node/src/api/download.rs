@@ -5,13 +5,14 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Api, content, path_of};
+use super::{Api, path_of};
 use crate::auth::{Principal, Scope};
 use crate::error::Error;
 use crate::http::conditional::{Validators, Verdict, http_date};
 use crate::http::exchange::{BodyLength, Exchange, Reply, ReplyHead};
 use crate::http::names::{Disposition, content_disposition, is_active, media_type, query_parameter};
 use crate::http::range::{Ranges, byte_ranges, parse};
+use crate::send::send;
 use crate::store::{Content, Opened, Piece};
 
 /// First bytes of a file that its type is told by.
@@ -135,7 +136,7 @@ pub(super) async fn send_one(
         .start(head, BodyLength::Exact(range.end - range.start))
         .await?;
     if exchange.head().method() != "HEAD" {
-        content::send(exchange, content, range).await?;
+        send(exchange, content, range).await?;
     }
     exchange.finish().await
 }
@@ -162,7 +163,7 @@ async fn send_ranges(
     if exchange.head().method() != "HEAD" {
         for (front, range) in layout.heads.iter().zip(ranges) {
             exchange.write(front).await?;
-            content::send(exchange, content, range.clone()).await?;
+            send(exchange, content, range.clone()).await?;
         }
         exchange.write(&layout.tail).await?;
     }

@@ -3,7 +3,6 @@
 //! A route authenticates, demands its scope, reads its request, and calls ingest or the store. Paths of requests are
 //! below the root of the API user, and so are paths of answers.
 
-mod content;
 mod cors;
 mod delete;
 mod download;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
+use super::Api;
 use super::download::send_one;
-use super::{Api, content};
 use crate::archive::{Entry, Layout, Piece};
 use crate::auth::{Principal, Scope};
 use crate::clock;
@@ -17,6 +17,7 @@ use crate::http::exchange::{BodyLength, Exchange, Reply, ReplyHead};
 use crate::http::names::{Disposition, content_disposition, query_parameter};
 use crate::http::range::{Ranges, byte_ranges, parse};
 use crate::limits::{PREPARED_LIFETIME_MS, PREPARED_MAX_COUNT};
+use crate::send::send;
 use crate::store::Held;
 
 /// One prepared download: the versions as they were, pinned.
@@ -215,7 +216,7 @@ impl Api {
     ) -> Result<(), Error> {
         if let [file] = download.files.as_slice() {
             let content = self.store.content_of(&download.association, file);
-            return content::send(exchange, &content, range).await;
+            return send(exchange, &content, range).await;
         }
         for piece in download.layout.pieces(range) {
             match piece {
@@ -223,7 +224,7 @@ impl Api {
                 Piece::File { entry, range } => {
                     if let Some(file) = download.files.get(entry) {
                         let content = self.store.content_of(&download.association, file);
-                        content::send(exchange, &content, range).await?;
+                        send(exchange, &content, range).await?;
                     }
                 }
             }

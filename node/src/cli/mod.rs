@@ -21,6 +21,9 @@ pub struct Cli {
     /// Address of the REST API [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// Address of the REST API over TLS; "off": none [default: 127.0.0.1:8443].
+    #[arg(long, value_name = "ADDR")]
+    listen_tls: Option<String>,
     /// Threads that serve; 0: one a core [default: 0].
     #[arg(long, value_name = "N")]
     shards: Option<u32>,
@@ -60,6 +63,7 @@ impl Cli {
         let options = Overrides {
             data: self.data.clone(),
             listen: self.listen.clone(),
+            listen_tls: self.listen_tls.clone(),
             shards: self.shards,
         };
         config::load(self.config.as_deref(), std::env::vars(), options)

@@ -15,17 +15,14 @@ use super::drain::Drain;
 use crate::limits::ACCEPT_RETRY_MS;
 use crate::mailbox::{Mailbox, Sender};
 use crate::ring::{self, Listener, Socket};
-
-/// Told to those beyond the limits, if it fits the socket at once.
-const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\
-    Content-Length: 112\r\nRetry-After: 1\r\nConnection: close\r\n\r\n\
-    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
-    \"detail\":\"too many connections\",\"rslt\":\"ERROR\"}";
+use crate::tls::Session;
 
 /// A connection on its way to another shard, between two requests.
 pub struct Handoff {
     /// The socket.
     pub fd: OwnedFd,
+    /// Its keys and buffers, if it is TLS: they move along.
+    pub session: Option<Box<Session>>,
     /// Bytes received but not yet used: the beginning of the next request.
     pub unread: Vec<u8>,
     /// Its right to be open, which moves along.
@@ -35,25 +32,23 @@ pub struct Handoff {
 /// Mailboxes of all shards, by number.
 pub type Peers = Rc<Vec<Sender<Handoff>>>;
 
-/// Takes connections for one shard and starts `serve` for each.
-pub struct Acceptor<S> {
+/// Takes connections for one shard and starts a task for each.
+pub struct Acceptor {
     /// Who may connect.
     pub admission: Arc<Admission>,
     /// When to stop.
     pub drain: Rc<Drain>,
-    /// Serves a connection to its end: socket, bytes that were read already, its permit.
-    pub serve: S,
 }
 
-impl<S, F> Acceptor<S>
-where
-    S: Fn(Socket, Vec<u8>, Permit) -> F,
-    F: Future<Output = ()> + 'static,
-{
-    /// Accepts until draining begins, and then whatever is pending.
-    pub async fn listen(&self, listener: Listener) {
+impl Acceptor {
+    /// Accepts until draining begins, and then whatever is pending. Those beyond the limits are told `too_many`, if it
+    /// fits the socket at once; `serve` serves a connection to its end.
+    pub async fn listen<F>(&self, listener: Listener, too_many: &[u8], serve: impl Fn(Socket, Permit) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
         loop {
-            if let Err(error) = self.accept_pending(&listener) {
+            if let Err(error) = self.accept_pending(&listener, too_many, &serve) {
                 // Out of descriptors, most likely: those that close make room.
                 tracing::warn!(%error, "cannot accept connections");
                 ring::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
@@ -67,40 +62,43 @@ where
     }
 
     /// Takes over connections from other shards until draining begins.
-    pub async fn take_over(&self, mut mailbox: Mailbox<Handoff>) {
+    pub async fn take_over<F>(&self, mut mailbox: Mailbox<Handoff>, serve: impl Fn(Handoff) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
         loop {
             let (next, drain) = (pin!(mailbox.next()), pin!(self.drain.begun()));
             match select(next, drain).await {
-                Either::Left((Some(handoff), _)) => self.resume(handoff),
+                Either::Left((Some(handoff), _)) => self.start(serve(handoff)),
                 Either::Left((None, _)) => return,
                 Either::Right(_) => break,
             }
         }
         while let Some(handoff) = mailbox.try_next() {
-            self.resume(handoff);
+            self.start(serve(handoff));
         }
     }
 
-    fn accept_pending(&self, listener: &Listener) -> io::Result<()> {
+    fn accept_pending<F>(
+        &self,
+        listener: &Listener,
+        too_many: &[u8],
+        serve: &impl Fn(Socket, Permit) -> F,
+    ) -> io::Result<()>
+    where
+        F: Future<Output = ()> + 'static,
+    {
         while let Some(socket) = listener.try_accept()? {
             match self.admission.admit(socket.peer().ip()) {
-                Some(permit) => self.start(socket, Vec::new(), permit),
-                None => drop(socket.try_send(TOO_MANY, false)),
+                Some(permit) => self.start(serve(socket, permit)),
+                None => drop(socket.try_send(too_many, false)),
             }
         }
         Ok(())
     }
 
-    fn resume(&self, handoff: Handoff) {
-        match Socket::from_fd(handoff.fd) {
-            Ok(socket) => self.start(socket, handoff.unread, handoff.permit),
-            Err(error) => tracing::debug!(%error, "a connection broke on its way between shards"),
-        }
-    }
-
-    fn start(&self, socket: Socket, unread: Vec<u8>, permit: Permit) {
+    fn start(&self, served: impl Future<Output = ()> + 'static) {
         let counted = self.drain.count();
-        let served = (self.serve)(socket, unread, permit);
         ring::spawn(async move {
             served.await;
             drop(counted);

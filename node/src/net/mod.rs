@@ -1,13 +1,22 @@
-//! Listeners, admission, deadlines and hand-over of the connections of a shard.
+//! Listeners, admission, TLS, deadlines and hand-over of the connections of a shard, and their two halves.
 
 mod accept;
 mod admission;
 mod drain;
+mod handshake;
+mod inbound;
+mod outbound;
+mod pool;
+mod stream;
 mod watch;
 
 pub use accept::{Acceptor, Handoff, Peers};
 pub use admission::{Admission, Permit};
 pub use drain::Drain;
+pub use handshake::{HandshakeError, Handshakes, shake_hands};
+pub use inbound::Inbound;
+pub use outbound::Outbound;
+pub use stream::Stream;
 pub use watch::{Expired, Phase, Sweeper, Timeouts, Watch};
 
 #[cfg(test)]

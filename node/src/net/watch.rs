@@ -16,6 +16,8 @@ use crate::ring::{self, Socket};
 pub struct Timeouts {
     /// Between requests.
     pub idle: Duration,
+    /// For a whole TLS handshake.
+    pub handshake: Duration,
     /// For a whole request head.
     pub head: Duration,
     /// Window in which [`Timeouts::stall_min_bytes`] of a body have to move.
@@ -29,6 +31,8 @@ pub struct Timeouts {
 pub enum Phase {
     /// Between requests.
     Idle,
+    /// In a TLS handshake.
+    Handshake,
     /// Receiving a head.
     Head,
     /// Receiving a body.
@@ -111,6 +115,7 @@ impl Watch {
         self.waited_ticks.set(self.waited_ticks.get().saturating_add(1));
         let (limit, least) = match self.phase.get() {
             Phase::Idle => (timeouts.idle, u64::MAX),
+            Phase::Handshake => (timeouts.handshake, u64::MAX),
             Phase::Head => (timeouts.head, u64::MAX),
             Phase::Body | Phase::Reply => (timeouts.stall, timeouts.stall_min_bytes),
         };
@@ -127,7 +132,7 @@ impl Watch {
         let phase = self.phase.get();
         self.expired.set(Some(Expired(phase)));
         // A slow sender can still be told so.
-        let both = matches!(phase, Phase::Idle | Phase::Reply);
+        let both = matches!(phase, Phase::Idle | Phase::Handshake | Phase::Reply);
         self.socket
             .shutdown(if both { Shutdown::Both } else { Shutdown::Read });
     }

@@ -1,8 +1,8 @@
 //! Where a request body is: how much is left, what of it is at hand.
 
-use super::inbound::Inbound;
 use super::wire::{ChunkStep, Chunks, Framing};
 use crate::error::Error;
+use crate::net::Inbound;
 
 /// The state of one request body.
 pub(super) struct Body {

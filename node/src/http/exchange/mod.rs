@@ -1,9 +1,6 @@
 //! One request being answered on one connection.
 
 mod body;
-mod inbound;
-mod outbound;
-mod pool;
 mod serve;
 mod wire;
 
@@ -12,16 +9,14 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
-pub use serve::{Service, Shard, serve};
+pub use serve::{Service, Shard, TOO_MANY, resume, serve_plain, serve_tls};
 pub use wire::{Framing, ReplyHead, RequestHead};
 
 use crate::error::Error;
 use crate::limits::UNREAD_BODY_MAX_BYTES;
-use crate::net::{Phase, Watch};
-use crate::ring::Socket;
+use crate::net::{Inbound, Outbound, Phase, Stream, Watch};
+use crate::send::Sink;
 use body::Body;
-use inbound::Inbound;
-use outbound::Outbound;
 
 /// Length of a reply's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +47,7 @@ enum State {
 
 /// One request being answered on one connection.
 pub struct Exchange {
-    socket: Rc<Socket>,
+    stream: Rc<Stream>,
     watch: Rc<Watch>,
     inbound: Inbound,
     outbound: Outbound,
@@ -73,7 +68,7 @@ impl Exchange {
     /// Address of the client.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
-        self.socket.peer()
+        self.stream.peer()
     }
 
     /// Whether a reply has begun, so that an error can no longer be told.
@@ -282,6 +277,20 @@ impl Exchange {
                 .ok_or_else(|| Error::Internal("more bytes than promised".into()))?;
         }
         Ok(())
+    }
+}
+
+impl Sink for Exchange {
+    fn takes_files(&self) -> bool {
+        self.outbound.takes_files()
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        Self::write(self, bytes).await
+    }
+
+    async fn send_file(&mut self, file: BorrowedFd<'_>, offset: u64, length: u64) -> Result<(), Error> {
+        Self::send_file(self, file, offset, length).await
     }
 }
 

@@ -1,20 +1,28 @@
 //! A connection from its first request to its close.
 
 use std::future::Future;
-use std::net::Shutdown;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::body::Body;
-use super::inbound::Inbound;
-use super::outbound::Outbound;
 use super::wire::{self, RequestHead};
 use super::{Exchange, State};
 use crate::error::Error;
 use crate::http::problem;
 use crate::limits::{DRAIN_RETRY_S, HANDOFF_AFTER_COUNT, LINGER_MAX_BYTES};
-use crate::net::{Drain, Handoff, Peers, Permit, Phase, Sweeper, Watch};
+use crate::net::{
+    Drain, Handoff, HandshakeError, Handshakes, Inbound, Outbound, Peers, Permit, Phase, Stream, Sweeper,
+    Watch, shake_hands,
+};
 use crate::ring::Socket;
+use crate::tls::{self, Tls};
+
+/// Told to those beyond the limits of connections.
+pub const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n\
+    Content-Length: 112\r\nRetry-After: 1\r\nConnection: close\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\
+    \"detail\":\"too many connections\",\"rslt\":\"ERROR\"}";
 
 /// Answers requests.
 pub trait Service: 'static {
@@ -33,34 +41,83 @@ pub struct Shard {
     pub drain: Rc<Drain>,
     /// Where connections can move to.
     pub peers: Peers,
+    /// TLS handshakes under way.
+    pub handshakes: Rc<Handshakes>,
 }
 
 /// The halves of a connection between two requests.
 struct Connection {
-    socket: Rc<Socket>,
+    stream: Rc<Stream>,
     watch: Rc<Watch>,
     inbound: Inbound,
     outbound: Outbound,
 }
 
-/// Serves a connection to its end. `unread`: bytes of the first request that were received elsewhere.
-pub async fn serve<S: Service>(
+impl Connection {
+    fn new(stream: Rc<Stream>, watch: Rc<Watch>, unread: Vec<u8>) -> Self {
+        Self {
+            inbound: Inbound::new(Rc::clone(&stream), Rc::clone(&watch), unread),
+            outbound: Outbound::new(Rc::clone(&stream), Rc::clone(&watch)),
+            stream,
+            watch,
+        }
+    }
+}
+
+/// Serves a plain connection to its end.
+pub async fn serve_plain<S: Service>(shard: Rc<Shard>, service: Rc<S>, socket: Socket, permit: Permit) {
+    let socket = Rc::new(socket);
+    let watch = shard.sweeper.watch(Rc::clone(&socket));
+    let connection = Connection::new(Stream::plain(socket), watch, Vec::new());
+    serve(shard, service, connection, permit).await;
+}
+
+/// Serves a TLS connection from its handshake to its end.
+pub async fn serve_tls<S: Service>(
     shard: Rc<Shard>,
     service: Rc<S>,
+    tls: Arc<Tls>,
     socket: Socket,
-    unread: Vec<u8>,
     permit: Permit,
 ) {
     let socket = Rc::new(socket);
-    let watch = shard.sweeper.watch(socket.clone());
-    let inbound = Inbound::new(socket.clone(), watch.clone(), unread);
-    let outbound = Outbound::new(socket.clone(), watch.clone());
-    let mut connection = Connection {
-        socket,
-        watch,
-        inbound,
-        outbound,
-    };
+    let watch = shard.sweeper.watch(Rc::clone(&socket));
+    match shake_hands(&shard.handshakes, tls.http(), &socket, &watch, &[]).await {
+        Ok(shaken) => {
+            // Whoever has not sent a request by now is idle, and idle connections end when the node does.
+            if !shard.drain.is_draining() {
+                let stream = Stream::new(socket, Some(shaken.session));
+                serve(shard, service, Connection::new(stream, watch, Vec::new()), permit).await;
+            }
+        }
+        Err(HandshakeError::Plain(unread)) => {
+            let error = Error::BadRequest("this port speaks TLS: ask for https://".to_owned());
+            refuse(Connection::new(Stream::plain(socket), watch, unread), &error).await;
+        }
+        Err(error) => tracing::debug!(%error, peer = %socket.peer(), "no TLS connection"),
+    }
+}
+
+/// Goes on with a connection from another shard.
+pub async fn resume<S: Service>(shard: Rc<Shard>, service: Rc<S>, handoff: Handoff) {
+    let Handoff {
+        fd,
+        session,
+        unread,
+        permit,
+    } = handoff;
+    match Socket::from_fd(fd) {
+        Ok(socket) => {
+            let socket = Rc::new(socket);
+            let watch = shard.sweeper.watch(Rc::clone(&socket));
+            let connection = Connection::new(Stream::new(socket, session), watch, unread);
+            serve(shard, service, connection, permit).await;
+        }
+        Err(error) => tracing::debug!(%error, "a connection broke on its way between shards"),
+    }
+}
+
+async fn serve<S: Service>(shard: Rc<Shard>, service: Rc<S>, mut connection: Connection, permit: Permit) {
     let mut moves = Moves::default();
     loop {
         let head = match next_head(&mut connection).await {
@@ -82,7 +139,7 @@ pub async fn serve<S: Service>(
         let keep = exchange.keep && done && drop_rest(&mut exchange).await.is_ok();
         let preferred = exchange.preferred;
         let Exchange {
-            socket,
+            stream,
             watch,
             inbound,
             outbound,
@@ -90,7 +147,7 @@ pub async fn serve<S: Service>(
             ..
         } = exchange;
         connection = Connection {
-            socket,
+            stream,
             watch,
             inbound,
             outbound,
@@ -128,12 +185,21 @@ impl Moves {
 }
 
 async fn next_head(connection: &mut Connection) -> Result<Option<RequestHead>, Error> {
-    let Connection { watch, inbound, .. } = connection;
+    let Connection {
+        stream,
+        watch,
+        inbound,
+        ..
+    } = connection;
     watch.enter(Phase::Idle);
     if !inbound.begin().await? {
         return Ok(None);
     }
     watch.enter(Phase::Head);
+    if !stream.is_tls() && inbound.bytes().first() == Some(&tls::FIRST_BYTE) {
+        // TLS on the plain port: no answer that could be sent would be understood.
+        return Ok(None);
+    }
     loop {
         // An empty line before the request is passed over (RFC 9112 §2.2).
         while inbound.bytes().starts_with(b"\r\n") {
@@ -151,14 +217,14 @@ async fn next_head(connection: &mut Connection) -> Result<Option<RequestHead>, E
 
 fn exchange(connection: Connection, head: RequestHead, keep: bool) -> Exchange {
     let Connection {
-        socket,
+        stream,
         watch,
         inbound,
         outbound,
     } = connection;
     let (body, keep) = (Body::new(head.framing()), keep && head.keep_alive());
     Exchange {
-        socket,
+        stream,
         watch,
         inbound,
         outbound,
@@ -203,7 +269,7 @@ async fn refuse(connection: Connection, error: &Error) {
     let Connection {
         watch,
         mut outbound,
-        socket,
+        stream,
         inbound,
     } = connection;
     watch.enter(Phase::Reply);
@@ -215,7 +281,7 @@ async fn refuse(connection: Connection, error: &Error) {
         .write(outbound.held(), Some(reply.body.len() as u64), false, false, true);
     if outbound.send(&reply.body, b"").await.is_ok() {
         linger(Connection {
-            socket,
+            stream,
             watch,
             inbound,
             outbound,
@@ -226,7 +292,7 @@ async fn refuse(connection: Connection, error: &Error) {
 
 /// Lets a client that is still sending read the reply: closing now would reset the connection.
 async fn linger(mut connection: Connection) {
-    connection.socket.shutdown(Shutdown::Write);
+    connection.stream.end();
     connection.watch.enter(Phase::Head);
     let mut dropped = 0;
     while dropped < LINGER_MAX_BYTES {
@@ -241,16 +307,24 @@ async fn linger(mut connection: Connection) {
 
 fn hand_over(connection: Connection, permit: Permit, shard: &Shard, target: usize) {
     let Connection {
-        socket,
+        stream,
         watch,
         mut inbound,
         outbound,
     } = connection;
     let unread = inbound.take_unread();
     drop((watch, inbound, outbound));
+    let Some((socket, session)) = Rc::into_inner(stream).map(Stream::into_parts) else {
+        return;
+    };
     let fd = Rc::into_inner(socket).and_then(|socket| socket.into_fd().ok());
     if let (Some(fd), Some(peer)) = (fd, shard.peers.get(target)) {
         // A shard that is gone takes the connection with it.
-        drop(peer.send(Handoff { fd, unread, permit }));
+        drop(peer.send(Handoff {
+            fd,
+            session,
+            unread,
+            permit,
+        }));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::*;
-use crate::net::{Acceptor, Admission, Drain, Sweeper, Timeouts};
+use crate::net::{Acceptor, Admission, Drain, Handshakes, Sweeper, Timeouts};
 use crate::ring::{self, Listener};
 
 struct Echo;
@@ -40,6 +40,7 @@ fn talk(request: &'static [u8]) -> String {
     ring::run(None, || async move {
         let timeouts = Timeouts {
             idle: Duration::from_secs(1),
+            handshake: Duration::from_millis(250),
             head: Duration::from_millis(250),
             stall: Duration::from_millis(250),
             stall_min_bytes: 1,
@@ -52,18 +53,17 @@ fn talk(request: &'static [u8]) -> String {
             sweeper: sweeper.clone(),
             drain: drain.clone(),
             peers: Rc::new(Vec::new()),
+            handshakes: Handshakes::new(1),
         };
         let (shard, service) = (Rc::new(shard), Rc::new(Echo));
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         address_to.send(listener.local()).unwrap();
-        let serve =
-            move |socket, unread, permit| serve(shard.clone(), service.clone(), socket, unread, permit);
+        let serve = move |socket, permit| serve_plain(shard.clone(), service.clone(), socket, permit);
         let acceptor = Acceptor {
             admission: Admission::new(9, 9),
             drain: drain.clone(),
-            serve,
         };
-        ring::spawn(async move { acceptor.listen(listener).await });
+        ring::spawn(async move { acceptor.listen(listener, b"", serve).await });
         done.await.unwrap();
         drain.drain(&sweeper, Duration::from_secs(5)).await;
     })
@@ -147,6 +147,7 @@ fn a_connection_moves_with_its_unread_requests() {
         let second = Duration::from_secs(9);
         let sweeper = Sweeper::new(Timeouts {
             idle: second,
+            handshake: second,
             head: second,
             stall: second,
             stall_min_bytes: 1,
@@ -167,19 +168,19 @@ fn a_connection_moves_with_its_unread_requests() {
                 sweeper,
                 drain: drain.clone(),
                 peers,
+                handshakes: Handshakes::new(1),
             });
             let service = Rc::new(Named(number));
-            let serve =
-                move |socket, unread, permit| serve(shard.clone(), service.clone(), socket, unread, permit);
             let acceptor = Rc::new(Acceptor {
                 admission: admission.clone(),
                 drain: drain.clone(),
-                serve,
             });
-            let taker = acceptor.clone();
-            ring::spawn(async move { taker.take_over(mailbox).await });
+            let (taker, taken, by) = (acceptor.clone(), shard.clone(), service.clone());
+            let resume = move |handoff| resume(taken.clone(), by.clone(), handoff);
+            ring::spawn(async move { taker.take_over(mailbox, resume).await });
             if let Some(listener) = listener.take() {
-                ring::spawn(async move { acceptor.listen(listener).await });
+                let serve = move |socket, permit| serve_plain(shard.clone(), service.clone(), socket, permit);
+                ring::spawn(async move { acceptor.listen(listener, b"", serve).await });
             }
         }
         let (text_to, text) = futures::channel::oneshot::channel();

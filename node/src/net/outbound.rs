@@ -4,33 +4,45 @@ use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
+use super::stream::Stream;
+use super::watch::Watch;
 use crate::error::Error;
-use crate::net::Watch;
-use crate::ring::Socket;
 
 /// Sends bytes and slices of files; what is held back goes with the next of them, in one write.
-pub(super) struct Outbound {
-    socket: Rc<Socket>,
+pub struct Outbound {
+    stream: Rc<Stream>,
     watch: Rc<Watch>,
     held: Vec<u8>,
 }
 
 impl Outbound {
-    pub(super) fn new(socket: Rc<Socket>, watch: Rc<Watch>) -> Self {
+    /// Nothing is held back.
+    #[must_use]
+    pub fn new(stream: Rc<Stream>, watch: Rc<Watch>) -> Self {
         Self {
-            socket,
+            stream,
             watch,
             held: Vec::new(),
         }
     }
 
+    /// Whether files can be sent from where they are: not when their bytes have to be sealed.
+    #[must_use]
+    pub fn takes_files(&self) -> bool {
+        !self.stream.is_tls()
+    }
+
     /// Where to put bytes that are to go with the next write.
-    pub(super) fn held(&mut self) -> &mut Vec<u8> {
+    pub fn held(&mut self) -> &mut Vec<u8> {
         &mut self.held
     }
 
-    /// Sends what was held back and `parts`, in one write if it fits.
-    pub(super) async fn send(&mut self, first: &[u8], second: &[u8]) -> Result<(), Error> {
+    /// Sends what was held back and both parts, in one write if it fits.
+    ///
+    /// # Errors
+    ///
+    /// The peer is gone or too slow.
+    pub async fn send(&mut self, first: &[u8], second: &[u8]) -> Result<(), Error> {
         let held = std::mem::take(&mut self.held);
         let mut parts = [IoSlice::new(&held), IoSlice::new(first), IoSlice::new(second)];
         let result = self.send_parts(&mut parts).await;
@@ -40,17 +52,16 @@ impl Outbound {
         result
     }
 
-    /// Sends what was held back and then `len` bytes of `file`, all of them.
-    pub(super) async fn send_file(
-        &mut self,
-        file: BorrowedFd<'_>,
-        offset: u64,
-        len: u64,
-    ) -> Result<(), Error> {
+    /// Sends what was held back and then `len` bytes of `file`, all of them; only where [`Outbound::takes_files`].
+    ///
+    /// # Errors
+    ///
+    /// The peer is gone or too slow, or the file is shorter.
+    pub async fn send_file(&mut self, file: BorrowedFd<'_>, offset: u64, len: u64) -> Result<(), Error> {
         self.send_held_for_more().await?;
         let mut sent = 0;
         while sent < len {
-            match self.socket.try_send_file(file, offset + sent, len - sent) {
+            match self.stream.try_send_file(file, offset + sent, len - sent) {
                 Ok(Some(0)) => return Err(Error::Damaged("a file ends before its length".into())),
                 Ok(Some(n)) => {
                     sent += n as u64;
@@ -67,8 +78,8 @@ impl Outbound {
         let mut sent = 0;
         while let Some(rest) = self.held.get(sent..).filter(|rest| !rest.is_empty()) {
             match self
-                .socket
-                .try_send(rest, true)
+                .stream
+                .try_send(&[IoSlice::new(rest)], true)
                 .map_err(|_| Error::Disconnected)?
             {
                 Some(n) => sent += n,
@@ -83,8 +94,8 @@ impl Outbound {
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
             match self
-                .socket
-                .try_send_vectored(parts, false)
+                .stream
+                .try_send(parts, false)
                 .map_err(|_| Error::Disconnected)?
             {
                 Some(n) => {
@@ -93,6 +104,9 @@ impl Outbound {
                 }
                 None => self.wait().await?,
             }
+        }
+        while !self.stream.try_flush().map_err(|_| Error::Disconnected)? {
+            self.wait().await?;
         }
         Ok(())
     }

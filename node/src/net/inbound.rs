@@ -1,19 +1,20 @@
 //! The receiving half of a connection: one buffer, lent while there is something in it.
 
+use std::io;
 use std::rc::Rc;
 
 use super::pool;
+use super::stream::Stream;
+use super::watch::{Phase, Watch};
 use crate::error::Error;
 use crate::limits::TRANSFER_BUFFER_MAX_BYTES;
-use crate::net::{Phase, Watch};
-use crate::ring::Socket;
 
 /// Wake up for no less than this while a large body streams in.
 const LOW_WATER_BYTES: usize = 128 << 10;
 
-/// Received bytes `start..end` of a buffer, and the socket they come from.
-pub(super) struct Inbound {
-    socket: Rc<Socket>,
+/// Received bytes `start..end` of a buffer, and the connection they come from.
+pub struct Inbound {
+    stream: Rc<Stream>,
     watch: Rc<Watch>,
     buffer: Vec<u8>,
     start: usize,
@@ -21,33 +22,51 @@ pub(super) struct Inbound {
     /// The last read took all there was: wait before the next one.
     exhausted: bool,
     low_water: usize,
+    cut_off: bool,
 }
 
 impl Inbound {
-    pub(super) fn new(socket: Rc<Socket>, watch: Rc<Watch>, unread: Vec<u8>) -> Self {
+    /// `unread`: bytes that were received elsewhere.
+    #[must_use]
+    pub fn new(stream: Rc<Stream>, watch: Rc<Watch>, unread: Vec<u8>) -> Self {
         let end = unread.len();
+        // Behind a handshake there may be records already that the socket will not wake anybody for.
+        let exhausted = !stream.is_tls();
         Self {
-            socket,
+            stream,
             watch,
             buffer: unread,
             start: 0,
             end,
-            exhausted: true,
+            exhausted,
             low_water: 1,
+            cut_off: false,
         }
     }
 
+    /// Whether a TLS peer went without saying so, which nobody can tell from a connection that was cut.
+    #[must_use]
+    pub fn was_cut_off(&self) -> bool {
+        self.cut_off
+    }
+
     /// What was received and not consumed.
-    pub(super) fn bytes(&self) -> &[u8] {
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
-    pub(super) fn consume(&mut self, n: usize) {
+    /// Drops the first `n` of them.
+    pub fn consume(&mut self, n: usize) {
         self.start = self.start.saturating_add(n).min(self.end);
     }
 
     /// Waits for the first byte of the next request, holding no buffer. False: the peer is done.
-    pub(super) async fn begin(&mut self) -> Result<bool, Error> {
+    ///
+    /// # Errors
+    ///
+    /// The connection broke.
+    pub async fn begin(&mut self) -> Result<bool, Error> {
         if self.start < self.end {
             return Ok(true);
         }
@@ -57,7 +76,11 @@ impl Inbound {
 
     /// Waits for more bytes behind those that are there; 0: the peer has finished sending.
     /// `expected`: bytes that are known to follow, 0 if unknown.
-    pub(super) async fn more(&mut self, expected: u64) -> Result<usize, Error> {
+    ///
+    /// # Errors
+    ///
+    /// The peer is gone or too slow.
+    pub async fn more(&mut self, expected: u64) -> Result<usize, Error> {
         loop {
             if self.exhausted {
                 self.want(1);
@@ -68,8 +91,11 @@ impl Inbound {
                 return Ok(0);
             };
             let room_bytes = room.len();
-            let received = self.socket.try_recv(room).map_err(|_| Error::Disconnected)?;
-            self.exhausted = received.is_none_or(|n| n < room_bytes);
+            let received = match self.stream.try_recv(room) {
+                Ok(received) => received,
+                Err(error) => return Err(self.broken(&error)),
+            };
+            self.exhausted = received.is_none_or(|n| n < room_bytes) && !self.stream.is_closed();
             match received {
                 Some(0) => return self.ended(),
                 Some(n) => {
@@ -84,7 +110,11 @@ impl Inbound {
     }
 
     /// Receives straight into `dst`, past the buffer, which has to be empty. `remaining`: of the body.
-    pub(super) async fn direct(&mut self, dst: &mut [u8], remaining: u64) -> Result<usize, Error> {
+    ///
+    /// # Errors
+    ///
+    /// The peer is gone or too slow.
+    pub async fn direct(&mut self, dst: &mut [u8], remaining: u64) -> Result<usize, Error> {
         let most = usize::try_from(remaining).unwrap_or(usize::MAX).min(dst.len());
         let Some(dst) = dst.get_mut(..most) else {
             return Ok(0);
@@ -92,15 +122,18 @@ impl Inbound {
         self.release();
         loop {
             if self.exhausted {
-                self.want(if most >= LOW_WATER_BYTES {
+                self.want(if most >= LOW_WATER_BYTES + self.stream.unopened() {
                     LOW_WATER_BYTES
                 } else {
                     1
                 });
                 self.wait().await?;
             }
-            let received = self.socket.try_recv(dst).map_err(|_| Error::Disconnected)?;
-            self.exhausted = received.is_none_or(|n| n < most);
+            let received = match self.stream.try_recv(dst) {
+                Ok(received) => received,
+                Err(error) => return Err(self.broken(&error)),
+            };
+            self.exhausted = received.is_none_or(|n| n < most) && !self.stream.is_closed();
             match received {
                 Some(0) => return self.ended(),
                 Some(n) => {
@@ -113,7 +146,8 @@ impl Inbound {
     }
 
     /// Takes the unread bytes out, for the shard the connection moves to.
-    pub(super) fn take_unread(&mut self) -> Vec<u8> {
+    #[must_use]
+    pub fn take_unread(&mut self) -> Vec<u8> {
         let unread = self.bytes().to_vec();
         self.start = self.end;
         self.want(1);
@@ -158,13 +192,20 @@ impl Inbound {
     }
 
     fn ended(&self) -> Result<usize, Error> {
-        match self.watch.expired() {
-            Some(expired) if matches!(expired.0, Phase::Head | Phase::Body) => {
-                Err(Error::Timeout("the request came in too slowly"))
-            }
-            Some(_) => Err(Error::Disconnected),
-            None => Ok(0),
-        }
+        self.too_slow().map_or(Ok(0), Err)
+    }
+
+    fn broken(&mut self, error: &io::Error) -> Error {
+        self.cut_off = error.kind() == io::ErrorKind::UnexpectedEof;
+        self.too_slow().unwrap_or(Error::Disconnected)
+    }
+
+    /// The error of a peer whose time was up: the sweeper has ended the connection then.
+    fn too_slow(&self) -> Option<Error> {
+        Some(match self.watch.expired()?.0 {
+            Phase::Head | Phase::Body => Error::Timeout("the request came in too slowly"),
+            _ => Error::Disconnected,
+        })
     }
 
     async fn wait(&mut self) -> Result<(), Error> {
@@ -174,7 +215,7 @@ impl Inbound {
     fn want(&mut self, bytes: usize) {
         if self.low_water != bytes {
             self.low_water = bytes;
-            self.socket.set_low_water(bytes);
+            self.stream.socket().set_low_water(bytes);
         }
     }
 }

@@ -1,0 +1,133 @@
+//! TLS handshakes on sockets: within a deadline, and not too many at once.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustls::server::ServerConfig;
+
+use super::watch::{Phase, Watch};
+use crate::ring::Socket;
+use crate::tls::{FIRST_BYTE, Handshake, Session, TlsError};
+
+/// Handshakes of a shard that are under way.
+#[derive(Debug)]
+pub struct Handshakes {
+    open: Cell<usize>,
+    max: usize,
+}
+
+/// Why there is no TLS connection.
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeError {
+    /// Too many are under way.
+    #[error("too many handshakes at once")]
+    TooMany,
+    /// The peer is gone or took too long.
+    #[error("the peer is gone or took too long")]
+    Gone,
+    /// The peer does not speak TLS; this is what it has sent.
+    #[error("the peer does not speak TLS")]
+    Plain(Vec<u8>),
+    /// The handshake failed, and the peer was told.
+    #[error(transparent)]
+    Failed(#[from] TlsError),
+}
+
+/// A connection behind its handshake.
+pub struct Shaken {
+    /// Its keys and buffers.
+    pub session: Box<Session>,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
+}
+
+struct UnderWay<'a>(&'a Handshakes);
+
+impl Handshakes {
+    /// At most `max` at once.
+    #[must_use]
+    pub fn new(max: usize) -> Rc<Self> {
+        let open = Cell::new(0);
+        Rc::new(Self { open, max })
+    }
+
+    fn begin(&self) -> Option<UnderWay<'_>> {
+        let open = self.open.get();
+        (open < self.max).then(|| {
+            self.open.set(open + 1);
+            UnderWay(self)
+        })
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get().saturating_sub(1));
+    }
+}
+
+/// Makes the handshake, as the server. `early`: what was received of it already.
+///
+/// # Errors
+///
+/// See [`HandshakeError`]; the connection is of no more use then, but to answer one that does not speak TLS.
+pub async fn shake_hands(
+    handshakes: &Handshakes,
+    config: Arc<ServerConfig>,
+    socket: &Socket,
+    watch: &Watch,
+    early: &[u8],
+) -> Result<Shaken, HandshakeError> {
+    let _under_way = handshakes.begin().ok_or(HandshakeError::TooMany)?;
+    watch.enter(Phase::Handshake);
+    let mut handshake = Handshake::new(config, early)?;
+    loop {
+        if handshake
+            .unread()
+            .first()
+            .is_some_and(|first| *first != FIRST_BYTE)
+            && !handshake.has_begun()
+        {
+            return Err(HandshakeError::Plain(handshake.unread().to_vec()));
+        }
+        let advanced = handshake.advance();
+        send(socket, watch, &handshake.take_outgoing()).await?;
+        if advanced? {
+            break;
+        }
+        receive(socket, watch, &mut handshake).await?;
+    }
+    let resumed = handshake.is_resumed();
+    let session = Box::new(handshake.finish()?);
+    Ok(Shaken { session, resumed })
+}
+
+async fn receive(socket: &Socket, watch: &Watch, handshake: &mut Handshake) -> Result<(), HandshakeError> {
+    loop {
+        match socket.try_recv(handshake.room()) {
+            Ok(Some(0)) | Err(_) => return Err(HandshakeError::Gone),
+            Ok(Some(n)) => {
+                handshake.received(n);
+                return Ok(());
+            }
+            Ok(None) => watch.readable().await.map_err(|_| HandshakeError::Gone)?,
+        }
+    }
+}
+
+async fn send(socket: &Socket, watch: &Watch, mut bytes: &[u8]) -> Result<(), HandshakeError> {
+    while !bytes.is_empty() {
+        match socket.try_send(bytes, false) {
+            Ok(Some(n)) => bytes = bytes.get(n..).unwrap_or_default(),
+            Ok(None) => {
+                watch.writable().await.map_err(|_| HandshakeError::Gone)?;
+                if watch.expired().is_some() {
+                    return Err(HandshakeError::Gone);
+                }
+            }
+            Err(_) => return Err(HandshakeError::Gone),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! A connection after its handshake: what came in sealed, what goes out sealed. No I/O.
+
+use rustls::kernel::KernelConnection;
+use rustls::server::ServerConnectionData;
+use rustls::{ExtractedSecrets, ProtocolVersion, SupportedCipherSuite};
+
+use super::TlsError;
+use super::buffer::Buffer;
+use super::record::{CONTENT_MAX_BYTES, Cipher, HEADER_BYTES, Kind, OVERHEAD_MAX_BYTES, payload_length};
+use crate::limits::{TLS_BUFFER_MAX_BYTES, TLS_BUFFER_MIN_BYTES};
+
+/// Alert `close_notify`, as a warning (RFC 8446 §6.1).
+const CLOSE_NOTIFY: [u8; 2] = [1, 0];
+/// Handshake message `key_update` that asks for none in return, RFC 8446 §4.6.3.
+const KEY_UPDATE: [u8; 5] = [24, 0, 0, 1, 0];
+/// Alert descriptions that end nothing: `user_canceled`, `no_renegotiation`.
+const HARMLESS_ALERTS: [u8; 2] = [90, 100];
+/// Room that is kept in the send buffer for a record's overhead, a change of keys and the farewell.
+const SEAL_RESERVE_BYTES: usize = 3 * OVERHEAD_MAX_BYTES + 16;
+
+const _: () = assert!(TLS_BUFFER_MIN_BYTES >= CONTENT_MAX_BYTES + 2048 + HEADER_BYTES);
+
+/// The keys and buffers of an open connection.
+pub struct Session {
+    kernel: KernelConnection<ServerConnectionData>,
+    rx: Cipher,
+    tx: Cipher,
+    /// Records served by `tx` after which its keys are replaced.
+    tx_records_max: u64,
+    incoming: Buffer,
+    /// Bytes in front of `incoming` that were opened where they lay and are not yet read.
+    opened: usize,
+    /// What of their record lies behind them.
+    behind: usize,
+    outgoing: Buffer,
+    closed: bool,
+    closing: bool,
+}
+
+impl Session {
+    /// Takes over from the handshake; `incoming` is what came behind it.
+    pub(super) fn new(
+        secrets: ExtractedSecrets,
+        kernel: KernelConnection<ServerConnectionData>,
+        incoming: Buffer,
+    ) -> Result<Self, TlsError> {
+        let version = kernel.protocol_version();
+        let limit = match kernel.negotiated_cipher_suite() {
+            SupportedCipherSuite::Tls13(suite) => suite.common.confidentiality_limit,
+            SupportedCipherSuite::Tls12(suite) => suite.common.confidentiality_limit,
+        };
+        Ok(Self {
+            rx: Cipher::new(version, secrets.rx)?,
+            tx: Cipher::new(version, secrets.tx)?,
+            tx_records_max: limit,
+            kernel,
+            incoming,
+            opened: 0,
+            behind: 0,
+            outgoing: Buffer::default(),
+            closed: false,
+            closing: false,
+        })
+    }
+
+    /// Where received bytes are put; say with [`Session::received`] how many.
+    pub fn room(&mut self) -> &mut [u8] {
+        self.incoming.room(TLS_BUFFER_MIN_BYTES, TLS_BUFFER_MAX_BYTES)
+    }
+
+    /// Takes `n` bytes that were put into the room.
+    pub fn received(&mut self, n: usize) {
+        self.incoming.fill(n);
+    }
+
+    /// Bytes received that no whole record has been opened of.
+    #[must_use]
+    pub fn unopened(&self) -> usize {
+        self.incoming.bytes().len()
+    }
+
+    /// Gives the receive buffer back, if there is nothing in it.
+    pub fn rest(&mut self) {
+        self.incoming.release();
+    }
+
+    /// Whether the peer has said that it sends no more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Reads what whole records hold, as much as fits `out`; how much that was. Answers of ours may be waiting in
+    /// [`Session::outgoing`] afterwards.
+    ///
+    /// # Errors
+    ///
+    /// The peer has broken the protocol: the connection has to end.
+    pub fn read(&mut self, out: &mut [u8]) -> Result<usize, TlsError> {
+        let mut at = 0;
+        while let Some(room) = out.get_mut(at..).filter(|room| !room.is_empty()) {
+            if self.opened > 0 {
+                at += self.take_opened(room);
+                continue;
+            }
+            let bytes = self.incoming.bytes();
+            let Some(payload) = payload_length(bytes)?.filter(|_| !self.closed) else {
+                break;
+            };
+            let Some(record) = bytes.get(..HEADER_BYTES + payload) else {
+                break;
+            };
+            if room.len() >= self.rx.room_for(payload) {
+                let (kind, length) = self.rx.open(record, room)?;
+                self.incoming.consume(HEADER_BYTES + payload);
+                match kind {
+                    Kind::Data => at += length,
+                    other => self.message(other, room.get(..length).unwrap_or_default())?,
+                }
+            } else {
+                self.open_in_place(payload)?;
+            }
+        }
+        Ok(at)
+    }
+
+    /// Opens the record in front where it lies, for a reader with little room.
+    fn open_in_place(&mut self, payload: usize) -> Result<(), TlsError> {
+        let record = self.incoming.bytes_mut().get_mut(..HEADER_BYTES + payload);
+        let (kind, content) = self.rx.open_in_place(record.ok_or(TlsError::Decrypt)?)?;
+        if kind == Kind::Data {
+            self.incoming.consume(content.start);
+            self.opened = content.len();
+            self.behind = HEADER_BYTES + payload - content.end;
+            return Ok(());
+        }
+        let message = self.incoming.bytes().get(content).unwrap_or_default().to_vec();
+        self.incoming.consume(HEADER_BYTES + payload);
+        self.message(kind, &message)
+    }
+
+    fn take_opened(&mut self, room: &mut [u8]) -> usize {
+        let n = self.opened.min(room.len());
+        if let (Some(room), Some(bytes)) = (room.get_mut(..n), self.incoming.bytes().get(..n)) {
+            room.copy_from_slice(bytes);
+        }
+        self.opened -= n;
+        let behind = if self.opened == 0 {
+            std::mem::take(&mut self.behind)
+        } else {
+            0
+        };
+        self.incoming.consume(n + behind);
+        n
+    }
+
+    fn message(&mut self, kind: Kind, content: &[u8]) -> Result<(), TlsError> {
+        match (kind, content) {
+            (Kind::Alert, [_, 0]) => {
+                self.closed = true;
+                Ok(())
+            }
+            (Kind::Alert, [_, alert]) if HARMLESS_ALERTS.contains(alert) => Ok(()),
+            (Kind::Alert, [_, alert]) => Err(TlsError::Alert(*alert)),
+            (Kind::Handshake, [24, 0, 0, 1, asks @ (0 | 1)])
+                if self.kernel.protocol_version() == ProtocolVersion::TLSv1_3 =>
+            {
+                let fresh = self.kernel.update_rx_secret().map_err(TlsError::Handshake)?;
+                self.rx = Cipher::new(ProtocolVersion::TLSv1_3, fresh)?;
+                if *asks == 1 && self.outgoing.bytes().len() < TLS_BUFFER_MIN_BYTES {
+                    self.update_tx()?;
+                }
+                Ok(())
+            }
+            _ => Err(TlsError::Unexpected),
+        }
+    }
+
+    fn update_tx(&mut self) -> Result<(), TlsError> {
+        self.seal(Kind::Handshake, &KEY_UPDATE)?;
+        let fresh = self.kernel.update_tx_secret().map_err(TlsError::Handshake)?;
+        self.tx = Cipher::new(ProtocolVersion::TLSv1_3, fresh)?;
+        Ok(())
+    }
+
+    /// Seals as much of `content` as the send buffer holds beside what waits there; how much that was.
+    ///
+    /// # Errors
+    ///
+    /// The keys have served their time, or the connection was closed from here.
+    pub fn write(&mut self, content: &[u8]) -> Result<usize, TlsError> {
+        if self.closing {
+            return Err(TlsError::Unexpected);
+        }
+        let mut taken = 0;
+        for piece in content.chunks(CONTENT_MAX_BYTES) {
+            if self.outgoing.bytes().len() + piece.len() + SEAL_RESERVE_BYTES > TLS_BUFFER_MAX_BYTES {
+                break;
+            }
+            if self.tx.sequence() >= self.tx_records_max {
+                if self.kernel.protocol_version() != ProtocolVersion::TLSv1_3 {
+                    return Err(TlsError::KeysUsedUp);
+                }
+                self.update_tx()?;
+            }
+            self.seal(Kind::Data, piece)?;
+            taken += piece.len();
+        }
+        Ok(taken)
+    }
+
+    fn seal(&mut self, kind: Kind, content: &[u8]) -> Result<(), TlsError> {
+        let room = self
+            .outgoing
+            .room(content.len() + OVERHEAD_MAX_BYTES, TLS_BUFFER_MAX_BYTES);
+        let n = self.tx.seal(kind, content, room)?;
+        self.outgoing.fill(n);
+        Ok(())
+    }
+
+    /// Sealed bytes that wait to be sent.
+    #[must_use]
+    pub fn outgoing(&self) -> &[u8] {
+        self.outgoing.bytes()
+    }
+
+    /// Drops `n` of them that were sent.
+    pub fn sent(&mut self, n: usize) {
+        self.outgoing.consume(n);
+        self.outgoing.release();
+    }
+
+    /// Says that nothing more is sent; once.
+    ///
+    /// # Errors
+    ///
+    /// The cipher refuses.
+    pub fn close(&mut self) -> Result<(), TlsError> {
+        if std::mem::replace(&mut self.closing, true) {
+            return Ok(());
+        }
+        self.seal(Kind::Alert, &CLOSE_NOTIFY)
+    }
+
+    /// Tells the peer why the connection ends, as far as it concerns it.
+    pub fn fail(&mut self, error: &TlsError) {
+        if !std::mem::replace(&mut self.closing, true) {
+            // The connection ends either way.
+            let _ = self.seal(Kind::Alert, &[2, error.alert()]);
+        }
+    }
+}
