@@ -5,6 +5,7 @@
 
 mod auth;
 mod client;
+mod cors;
 mod crash;
 mod downloads;
 mod examples;
