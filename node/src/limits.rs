@@ -100,6 +100,10 @@ pub const RANGES_MAX_COUNT: usize = 64;
 pub const TOKEN_MAX_BYTES: usize = 4096;
 /// Verified tokens that a shard keeps.
 pub const TOKENS_MAX_COUNT: usize = 10_000;
+/// Longest password of an FTP account: longer than any in use, short enough to hash without being noticed.
+pub const PASSWORD_MAX_BYTES: usize = 1024;
+/// Changes of the registry that may wait: some seconds of work for the one thread that does them.
+pub const REGISTRY_CHANGES_WAITING_MAX_COUNT: usize = 64;
 /// Least bytes of a body in a stall window, either direction: slower is no transfer.
 pub const STALL_MIN_BYTES: u64 = 1024;
 /// Small blobs of one upload kept in memory before they are put into the log ahead of the change.

@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 use futures::channel::mpsc as asynchronous;
 
 use crate::api::Prepared;
-use crate::auth::{FirstKeys, Login, RegistryFile};
+use crate::auth::{self, FirstKeys, Login, Registrar};
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
 use crate::mailbox::{Mailbox, Sender, mailbox};
@@ -50,7 +50,7 @@ impl Node {
         let config = Arc::new(config);
         let lock = prepare_data(&config.data)?;
         let state = next_state(&config)?;
-        let (registry, first) = RegistryFile::open(&config.data, clock::now_s())?;
+        let (registry, first) = auth::open_registry(&config.data, clock::now_s())?;
         registry
             .watch()
             .map_err(|error| format!("cannot watch the registry: {error}"))?;
@@ -60,6 +60,7 @@ impl Node {
             config.raw.logins_waiting_max as usize,
             config.raw.token_lifetime_s,
         )?;
+        let registrar = Registrar::start(Arc::clone(&registry))?;
         let rows: Arc<dyn Rows> =
             Arc::new(FjallRows::open(&config.data.join("tree")).map_err(|error| error.to_string())?);
         let shards = usize::from(config.shards);
@@ -107,6 +108,7 @@ impl Node {
                 owned,
                 registry: Arc::clone(&registry),
                 login: Arc::clone(&login),
+                registrar: Arc::clone(&registrar),
                 prepared: Arc::clone(&prepared),
                 tls: tls.clone(),
                 admission: Arc::clone(&admission),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::channel::{mpsc, oneshot};
 
 use crate::api::{Api, Prepared};
-use crate::auth::{Authenticator, Login, RegistryFile};
+use crate::auth::{Authenticator, Login, Registrar, RegistryFile};
 use crate::clock;
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
@@ -46,6 +46,8 @@ pub struct ShardParts {
     pub registry: Arc<RegistryFile>,
     /// Issues tokens.
     pub login: Arc<Login>,
+    /// Changes the registry.
+    pub registrar: Arc<Registrar>,
     /// Prepared downloads.
     pub prepared: Arc<Prepared>,
     /// Certificates and sessions, if a listener needs them.
@@ -109,6 +111,7 @@ async fn live(
         owned,
         registry,
         login,
+        registrar,
         prepared,
         tls,
         admission,
@@ -156,7 +159,7 @@ async fn live(
         }
     }
     ring::spawn(sum(store.clone()));
-    look_after(&owners, &config, &disk, &stop, number, &registry, &prepared).await;
+    look_after(&owners, &config, &disk, &stop, number, &registrar, &prepared).await;
     let cut_off = drain
         .drain(&sweeper, Duration::from_secs(config.raw.drain_s))
         .await;
@@ -247,10 +250,11 @@ async fn open_owners(
         ring::spawn(Rc::clone(&owner).write());
         ring::spawn(Rc::clone(&owner).run());
         store.adopt(*log, Rc::clone(&owner));
-        for association in &parts.registry.current().associations {
-            if store.log_of(association.key.as_bytes()) == *log {
+        for tenant in parts.registry.current().tenants() {
+            let association = tenant.association().key;
+            if store.log_of(association.as_bytes()) == *log {
                 owner
-                    .ensure_root(*association.key.as_bytes())
+                    .ensure_root(*association.as_bytes())
                     .await
                     .map_err(|error| error.to_string())?;
             }
@@ -267,7 +271,7 @@ async fn look_after(
     disk: &Rc<dyn Disk>,
     stop: &AtomicBool,
     number: u8,
-    registry: &RegistryFile,
+    registrar: &Registrar,
     prepared: &Prepared,
 ) {
     let mut turn = 0_u64;
@@ -289,7 +293,7 @@ async fn look_after(
         }
         if number == 0 && turn.is_multiple_of(240) {
             prepared.expire();
-            rotate_keys(registry, config);
+            tend_keys(registrar, config).await;
         }
     }
 }
@@ -312,20 +316,11 @@ async fn tidy(owner: &Rc<Owner>, turn: u64) -> Result<(), store::StoreError> {
     Ok(())
 }
 
-fn rotate_keys(registry: &RegistryFile, config: &Config) {
+async fn tend_keys(registrar: &Registrar, config: &Config) {
     let age_s = config.raw.key_rotation_days * 86_400;
-    let now_s = clock::now_s();
-    let due = registry
-        .current()
-        .keys
-        .last()
-        .is_none_or(|key| key.signs_from + age_s <= now_s);
-    let many = registry.current().keys.len() > 1;
-    if due || many {
-        let rotated = registry.change(|known| known.rotate(now_s, age_s, config.raw.token_lifetime_s, 60));
-        if let Err(error) = rotated {
-            tracing::error!(error, "cannot rotate the signing keys");
-        }
+    let tended = registrar.tend_keys(clock::now_s(), age_s, config.raw.token_lifetime_s);
+    if let Err(error) = tended.await {
+        tracing::error!(%error, "cannot rotate the signing keys");
     }
 }
 

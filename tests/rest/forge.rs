@@ -18,13 +18,13 @@ pub(crate) struct Forge {
 
 impl Forge {
     pub(crate) fn of(server: &Server) -> Self {
-        let registry = registry(server);
-        let key = &registry["keys"][0];
-        let user = &registry["associations"][0]["users"][0];
+        let mut registry = registry(server);
+        let key = row(&mut registry, "Key").clone();
+        let user = row(&mut registry, "User").clone();
         let now_s = now_s();
         let claims = json!({
             "iss": "filegrid", "aud": "filegrid", "sub": user["access_key"], "iat": now_s, "exp": now_s + 900,
-            "jti": "1", "assoc": registry["associations"][0]["key"], "scope": user["scopes"],
+            "jti": "1", "assoc": user["association"], "scope": user["scopes"],
             "sv": user["secret_version"],
         });
         Self {
@@ -77,9 +77,15 @@ pub(crate) fn now_s() -> u64 {
 }
 
 /// The registry as the server's data has it.
-pub(crate) fn registry(server: &Server) -> Value {
+fn registry(server: &Server) -> Value {
     let bytes = std::fs::read(server.data().join("registry.json")).unwrap();
     serde_json::from_slice(&bytes).unwrap()
+}
+
+/// The first row of a kind that a registry has.
+pub(crate) fn row<'r>(registry: &'r mut Value, kind: &str) -> &'r mut Value {
+    let mut rows = registry["rows"].as_array_mut().unwrap().iter_mut();
+    rows.find_map(|row| row.get_mut(kind)).unwrap()
 }
 
 /// Changes the registry as another process would: replaced as a whole, while the server runs.

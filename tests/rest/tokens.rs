@@ -3,7 +3,7 @@
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde_json::{Value, json};
 
-use crate::forge::{Forge, base64url, change_registry, now_s, registry};
+use crate::forge::{Forge, base64url, change_registry, now_s, row};
 use crate::support::{Reply, Server, until};
 
 fn list(server: &Server, token: &str) -> Reply {
@@ -126,9 +126,14 @@ fn live_tokens_follow_the_registry() {
     server.put("/outside", b"2");
     let all = "file.create file.read file.list file.rename file.delete";
     let token = server.user(all, "/");
+    let is_users = |row: &Value| {
+        let key = row["User"]["access_key"].as_str();
+        key.is_some_and(|key| key != server.keys()[1])
+    };
     let change = |change: &dyn Fn(&mut Value)| {
         change_registry(&server, |registry| {
-            change(&mut registry["associations"][0]["users"][1])
+            let rows = registry["rows"].as_array_mut().unwrap();
+            change(&mut rows.iter_mut().find(|row| is_users(row)).unwrap()["User"]);
         });
     };
     let read = |path: &str| {
@@ -165,10 +170,8 @@ fn live_tokens_follow_the_registry() {
     until(200, || read("/inside"));
     // Deleted.
     change_registry(&server, |registry| {
-        registry["associations"][0]["users"]
-            .as_array_mut()
-            .unwrap()
-            .remove(1);
+        let rows = registry["rows"].as_array_mut().unwrap();
+        rows.retain(|row| !is_users(row));
     });
     until(401, || read("/inside")).is_problem(401);
     assert_eq!(
@@ -227,11 +230,13 @@ fn tenants_do_not_see_each_other() {
     let prepared = server.call("/api/download/prepare", json!({"Filelist": ["/mine"]}));
     let other = "11111111-1111-4111-8111-111111111111";
     change_registry(&server, |registry| {
-        let mut association = registry["associations"][0].clone();
+        let mut association = row(registry, "Association").clone();
         association["key"] = json!(other);
-        registry["associations"].as_array_mut().unwrap().push(association);
+        let mut user = row(registry, "User").clone();
+        user["association"] = json!(other);
+        let rows = registry["rows"].as_array_mut().unwrap();
+        rows.extend([json!({"Association": association}), json!({"User": user})]);
     });
-    assert_eq!(registry(&server)["associations"].as_array().unwrap().len(), 2);
     let token = forge.with(json!({"assoc": other}));
     until(200, || list(&server, &token));
     let read = |path: &str| server.request(&token, "GET", path, &[], b"");

@@ -2,6 +2,7 @@
 //! elsewhere.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -19,28 +20,32 @@ struct Failures {
     until_s: u64,
 }
 
-/// Failures so far.
+/// Failures so far. Keys are kept as hashes: they are what a client sends, of any length.
 #[derive(Debug, Default)]
-pub(super) struct Failed(HashMap<(IpAddr, String), Failures>);
+pub(super) struct Failed {
+    counts: HashMap<(IpAddr, u64), Failures>,
+    hasher: RandomState,
+}
 
 impl Failed {
     /// How long an address has to wait before it may try a key again.
     pub(super) fn wait(&self, address: IpAddr, key: &str, now_s: u64) -> Option<Duration> {
-        let failures = self.0.get(&(address, key.to_owned()))?;
+        let failures = self.counts.get(&(address, self.hasher.hash_one(key)))?;
         (failures.until_s > now_s).then(|| Duration::from_secs(failures.until_s - now_s))
     }
 
     /// Notes a failure.
     pub(super) fn failed(&mut self, address: IpAddr, key: &str, now_s: u64) {
-        if self.0.len() >= ENTRIES_MAX_COUNT {
-            self.0.retain(|_, failures| failures.until_s + WAIT_MAX_S > now_s);
-            if self.0.len() >= ENTRIES_MAX_COUNT {
-                self.0.clear();
+        if self.counts.len() >= ENTRIES_MAX_COUNT {
+            self.counts
+                .retain(|_, failures| failures.until_s + WAIT_MAX_S > now_s);
+            if self.counts.len() >= ENTRIES_MAX_COUNT {
+                self.counts.clear();
             }
         }
         let entry = self
-            .0
-            .entry((address, key.to_owned()))
+            .counts
+            .entry((address, self.hasher.hash_one(key)))
             .or_insert(Failures { count: 0, until_s: 0 });
         if entry.until_s + WAIT_MAX_S <= now_s && entry.until_s > 0 {
             entry.count = 0;
@@ -56,6 +61,6 @@ impl Failed {
 
     /// Forgets the failures of an address that has the secret.
     pub(super) fn succeeded(&mut self, address: IpAddr, key: &str) {
-        self.0.remove(&(address, key.to_owned()));
+        self.counts.remove(&(address, self.hasher.hash_one(key)));
     }
 }

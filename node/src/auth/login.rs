@@ -1,7 +1,7 @@
-//! `POST /apiaccess/auth` and the public keys, without the HTTP around them.
+//! Logins: `POST /apiaccess/auth` and the public keys, without the HTTP around them, and what all logins share.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -31,9 +31,9 @@ struct Token {
     expires_in: u64,
 }
 
-/// Logs API users in. Shared by all shards.
+/// Logs API users and FTP accounts in. Shared by all shards.
 pub struct Login {
-    registry: Arc<RegistryFile>,
+    pub(super) registry: Arc<RegistryFile>,
     pool: Pool,
     failed: Mutex<Failed>,
     lifetime_s: u64,
@@ -51,7 +51,7 @@ impl Login {
         queue: usize,
         lifetime_s: u64,
     ) -> Result<Arc<Self>, String> {
-        let pool = Pool::start(threads, queue).map_err(|error| error.to_string())?;
+        let pool = Pool::start("login", threads, queue).map_err(|error| error.to_string())?;
         let decoy = secret::hash(&secret::random_text(16)?)?;
         Ok(Arc::new(Self {
             registry,
@@ -72,22 +72,12 @@ impl Login {
             serde_json::from_slice(json).map_err(|error| Error::BadRequest(format!("the body: {error}")))?;
         let now_s = clock::now_s();
         let attempts = format!("{}/{}", credentials.association, credentials.access_key);
-        let wait = self
-            .failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .wait(peer, &attempts, now_s);
-        if let Some(retry_after) = wait {
-            let detail = "too many failed logins".to_owned();
-            return Err(Error::TooManyRequests { detail, retry_after });
-        }
-        let granted = self.check(credentials, now_s).await?;
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(token) = granted else {
-            failed.failed(peer, &attempts, now_s);
+        self.admit(peer, &attempts, now_s)?;
+        let Some(token) = self.check(credentials, now_s).await? else {
+            self.failed(peer, &attempts, now_s);
             return Err(Error::Unauthorized("the keys are not valid".to_owned()));
         };
-        failed.succeeded(peer, &attempts);
+        self.succeeded(peer, &attempts);
         serde_json::to_vec(&Token {
             token,
             expires_in: self.lifetime_s,
@@ -99,23 +89,50 @@ impl Login {
     async fn check(&self, credentials: Credentials, now_s: u64) -> Result<Option<String>, Error> {
         let registry = self.registry.current();
         let association = Uuid::parse_str(&credentials.association).unwrap_or_default();
-        let user = registry
-            .user(&association, &credentials.access_key)
-            .filter(|user| user.enabled)
-            .cloned();
-        let hash = user
-            .as_ref()
-            .map_or_else(|| self.decoy.clone(), |user| user.secret_hash.clone());
-        let right = self
-            .pool
-            .run(move || secret::verify(&credentials.secret_key, &hash))
-            .await?;
+        let tenant = registry.tenant(association);
+        let user = tenant
+            .filter(|tenant| tenant.association().enabled)
+            .and_then(|_| registry.user(association, &credentials.access_key))
+            .filter(|user| user.enabled);
+        let hash = user.map(|user| user.secret_hash.clone());
+        let right = self.verify(credentials.secret_key, hash).await?;
         let Some(user) = user.filter(|_| right) else {
             return Ok(None);
         };
-        token::sign(&registry, association, &user, now_s, self.lifetime_s)
+        token::sign(&registry, user, now_s, self.lifetime_s)
             .map(Some)
             .map_err(Error::Internal)
+    }
+
+    /// Whether a secret is the one behind a hash. Takes as long where there is none.
+    pub(super) async fn verify(&self, text: String, hash: Option<String>) -> Result<bool, Error> {
+        let known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.decoy.clone());
+        let right = self.pool.run(move || secret::verify(&text, &hash)).await?;
+        Ok(right && known)
+    }
+
+    /// Refuses an address that has to wait before it may try again.
+    pub(super) fn admit(&self, peer: IpAddr, attempt: &str, now_s: u64) -> Result<(), Error> {
+        match self.attempts().wait(peer, attempt, now_s) {
+            None => Ok(()),
+            Some(retry_after) => Err(Error::TooManyRequests {
+                detail: "too many failed logins".to_owned(),
+                retry_after,
+            }),
+        }
+    }
+
+    pub(super) fn failed(&self, peer: IpAddr, attempt: &str, now_s: u64) {
+        self.attempts().failed(peer, attempt, now_s);
+    }
+
+    pub(super) fn succeeded(&self, peer: IpAddr, attempt: &str) {
+        self.attempts().succeeded(peer, attempt);
+    }
+
+    fn attempts(&self) -> MutexGuard<'_, Failed> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The JSON of the public keys.

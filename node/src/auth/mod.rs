@@ -3,20 +3,46 @@
 //! Effective rights are the token's and the registry's together: a shard keeps what it has verified of a token until
 //! the token expires or the registry changes.
 
+mod account;
 mod brute;
+mod first;
 mod keys;
 mod login;
 mod pool;
+mod registrar;
 mod registry;
-mod scope;
 mod secret;
 mod token;
 
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
+use std::sync::Arc;
+
+pub use filegrid_meta::registry::{Scope, Scopes};
+
+pub use self::account::AccountPrincipal;
+pub use self::first::FirstKeys;
+pub(crate) use self::first::new_user;
 pub use self::login::Login;
-pub(crate) use self::registry::change_file as change_registry;
-pub use self::registry::{ApiUser, Association, FirstKeys, Registry, RegistryFile};
-pub use self::scope::{Scope, Scopes};
+pub use self::registrar::Registrar;
+pub use self::registry::RegistryFile;
+pub(crate) use self::registry::{apply_to_data, read_data};
 pub use self::token::{Authenticator, Principal};
+
+/// Opens the registry of a `DATA`. At the first start it is made, with one association and one user who may do
+/// everything, whose keys come back.
+///
+/// # Errors
+///
+/// If it cannot be read, made or written; says why.
+pub fn open_registry(data: &Path, now_s: u64) -> Result<(Arc<RegistryFile>, Option<FirstKeys>), String> {
+    let mut keys = None;
+    let registry = RegistryFile::open(data, || {
+        let (registry, made) = first::first_registry(now_s)?;
+        keys = Some(made);
+        Ok(registry)
+    })?;
+    Ok((registry, keys))
+}

@@ -14,7 +14,7 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(super) struct Pool(mpsc::SyncSender<Job>);
 
 impl Pool {
-    pub(super) fn start(threads: usize, queue: usize) -> std::io::Result<Self> {
+    pub(super) fn start(name: &str, threads: usize, queue: usize) -> std::io::Result<Self> {
         let (sender, jobs) = mpsc::sync_channel::<Job>(queue);
         let jobs = Arc::new(Mutex::new(jobs));
         for number in 0..threads.max(1) {
@@ -27,7 +27,7 @@ impl Pool {
                 }
             };
             std::thread::Builder::new()
-                .name(format!("login-{number}"))
+                .name(format!("{name}-{number}"))
                 .spawn(work)?;
         }
         Ok(Self(sender))
@@ -41,11 +41,11 @@ impl Pool {
         let (done, result) = oneshot::channel();
         let job = Box::new(move || drop(done.send(job())));
         self.0.try_send(job).map_err(|_| Error::Unavailable {
-            detail: "too many logins at once".to_owned(),
+            detail: "too many logins or changes of accounts at once".to_owned(),
             retry_after: Duration::from_secs(1),
         })?;
         result
             .await
-            .map_err(|_| Error::Internal("a login thread has died".to_owned()))
+            .map_err(|_| Error::Internal("a thread that checks secrets has died".to_owned()))
     }
 }

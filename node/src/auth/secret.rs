@@ -17,6 +17,15 @@ pub(super) fn random_text(bytes: usize) -> Result<String, String> {
     Ok(URL_SAFE_NO_PAD.encode(random))
 }
 
+/// A new SecretKey.
+///
+/// # Errors
+///
+/// If the system has no randomness to give.
+pub(super) fn new_key() -> Result<String, String> {
+    Ok(format!("sk_{}", random_text(30)?))
+}
+
 /// The hash of a secret, with its salt and parameters (argon2id, the crate's defaults: 19 MiB, two passes).
 ///
 /// # Errors

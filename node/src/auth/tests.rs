@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use filegrid_meta::registry::{AccountChange, Command, Edit, NewAccount, Registry, UserChange};
 use futures::executor::block_on;
+use uuid::Uuid;
 
 use super::*;
 use crate::error::Error;
@@ -18,7 +20,7 @@ struct World {
 
 fn world(lifetime_s: u64) -> World {
     let data = tempfile::tempdir().unwrap();
-    let (registry, keys) = RegistryFile::open(data.path(), 1).unwrap();
+    let (registry, keys) = open_registry(data.path(), 1).unwrap();
     let login = Login::start(Arc::clone(&registry), 2, 8, lifetime_s).unwrap();
     World {
         _data: data,
@@ -45,13 +47,56 @@ impl World {
         self.try_login(&self.keys.secret_key).unwrap()
     }
 
-    fn change_user(&self, change: impl FnOnce(&mut ApiUser)) {
+    fn change_user(&self, change: UserChange) {
+        let command = Command::UpdateUser {
+            association: self.keys.association,
+            access_key: self.keys.access_key.clone(),
+            change,
+        };
+        self.registry.apply(&command).unwrap();
+    }
+
+    /// Makes an FTP account; its password is `secret`.
+    fn account(&self, username: &str, rsa_key: Option<&str>) {
+        let account = NewAccount {
+            username: username.to_owned(),
+            access: filegrid_meta::registry::Access::ReadOnly,
+            chroot: "/in".to_owned(),
+            password_hash: Some(secret::hash("secret").unwrap()),
+            rsa_key: rsa_key.map(str::to_owned),
+            description: String::new(),
+            enabled: true,
+        };
+        let association = self.keys.association;
         self.registry
-            .change(|registry| {
-                change(&mut registry.associations[0].users[0]);
-                Ok(())
-            })
+            .apply(&Command::CreateAccount { association, account })
             .unwrap();
+    }
+
+    fn change_account(&self, change: AccountChange) {
+        let association = self.keys.association;
+        let command = Command::UpdateAccount {
+            association,
+            id: 1,
+            change,
+        };
+        self.registry.apply(&command).unwrap();
+    }
+
+    fn log_in(&self, login: &str, password: &str) -> Result<AccountPrincipal, Error> {
+        block_on(
+            self.login
+                .account(login, password.to_owned(), [127, 0, 0, 1].into()),
+        )
+    }
+
+    fn disable_association(&self) {
+        let disable = Command::UpdateAssociation {
+            key: self.keys.association,
+            name: None,
+            enabled: Some(false),
+        };
+        self.registry.apply(&disable).unwrap();
     }
 }
 
@@ -66,27 +111,41 @@ fn a_token_works_until_its_user_changes() {
     let authenticator = Authenticator::new(Arc::clone(&world.registry));
     let principal = check(&authenticator, &token).unwrap();
     assert!(principal.require(Scope::FileDelete).is_ok());
-    world.change_user(|user| user.scopes = "file.read".to_owned());
+    world.change_user(UserChange {
+        scopes: Some(Scopes::parse("file.read").unwrap()),
+        ..UserChange::default()
+    });
     let principal = check(&authenticator, &token).unwrap();
     assert!(
         matches!(principal.require(Scope::FileDelete), Err(Error::Forbidden(text)) if text.contains("file.delete"))
     );
-    world.change_user(|user| user.secret_version = 2);
-    assert!(matches!(
-        check(&authenticator, &token),
-        Err(Error::Unauthorized(_))
-    ));
-    world.change_user(|user| user.secret_version = 1);
-    assert!(check(&authenticator, &token).is_ok());
-    world.change_user(|user| user.enabled = false);
-    assert!(matches!(
-        check(&authenticator, &token),
-        Err(Error::Unauthorized(_))
-    ));
-    assert!(matches!(
-        world.try_login(&world.keys.secret_key),
-        Err(Error::Unauthorized(_))
-    ));
+    world.change_user(UserChange {
+        enabled: Some(false),
+        ..UserChange::default()
+    });
+    is_refused(check(&authenticator, &token));
+    is_refused(world.try_login(&world.keys.secret_key));
+    world.change_user(UserChange {
+        enabled: Some(true),
+        ..UserChange::default()
+    });
+    check(&authenticator, &token).unwrap();
+    world.change_user(UserChange {
+        secret_hash: Some(secret::hash("sk_new").unwrap()),
+        ..UserChange::default()
+    });
+    is_refused(check(&authenticator, &token));
+    is_refused(world.try_login(&world.keys.secret_key));
+    let token = world.try_login("sk_new").unwrap();
+    check(&authenticator, &token).unwrap();
+    world.disable_association();
+    is_refused(check(&authenticator, &token));
+    is_refused(world.try_login("sk_new"));
+}
+
+#[track_caller]
+fn is_refused<T: std::fmt::Debug>(answer: Result<T, Error>) {
+    assert!(matches!(answer, Err(Error::Unauthorized(_))), "{answer:?}");
 }
 
 #[test]
@@ -173,29 +232,146 @@ fn keys_rotate_without_ending_tokens() {
     let world = world(900);
     let token = world.token();
     let authenticator = Authenticator::new(Arc::clone(&world.registry));
+    let registrar = Registrar::start(Arc::clone(&world.registry)).unwrap();
     let day = 86_400;
-    let now = crate::clock::now_s();
-    world
-        .registry
-        .change(|registry| registry.rotate(now, day, 900, 60))
-        .unwrap();
-    let registry = world.registry.current();
-    assert_eq!(registry.keys.len(), 2, "published");
+    let tend = |now_s| {
+        block_on(registrar.tend_keys(now_s, day, 900)).unwrap();
+        registrar.current()
+    };
+    // The first key signs from second 1 on.
+    assert_eq!(tend(day).keys().len(), 1, "not due yet");
+    let registry = tend(day + 1);
+    assert_eq!(registry.keys().len(), 2, "published");
+    let signs = |now_s| registry.signing_key(now_s).unwrap().kid.clone();
+    let from = registry.keys()[1].signs_from;
+    assert!(from > day + 1);
+    assert_eq!(signs(from - 1), registry.keys()[0].kid, "not used yet");
+    assert_eq!(signs(from), registry.keys()[1].kid);
+    check(&authenticator, &token).unwrap();
     assert_eq!(
-        registry.signing_key(now).unwrap().kid,
-        registry.keys[0].kid,
-        "not used yet"
+        tend(from + 900).keys().len(),
+        2,
+        "a token of the old key may live"
     );
-    assert_eq!(registry.signing_key(now + 60).unwrap().kid, registry.keys[1].kid);
-    assert!(check(&authenticator, &token).is_ok());
-    world
-        .registry
-        .change(|registry| registry.rotate(now + 2000, day, 900, 60))
-        .unwrap();
     assert_eq!(
-        world.registry.current().keys.len(),
+        tend(from + 2000).keys().len(),
         1,
         "no token of the old key can live"
     );
-    assert!(check(&authenticator, &token).is_err());
+    is_refused(check(&authenticator, &token));
+}
+
+#[test]
+fn accounts_log_in_by_both_names_with_password_or_key() {
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJAjRd3RacziVnVOz9qHDDRQKnsxTc4KFNulJRaqEcJM";
+    let world = world(900);
+    world.account("joe", Some(KEY));
+    let full = format!("joe@{}", world.keys.association);
+    for login in ["joe", &full] {
+        let principal = world.log_in(login, "secret").unwrap();
+        assert_eq!(principal.association, *world.keys.association.as_bytes());
+        assert_eq!((principal.id, principal.username.as_str()), (1, "joe"));
+        assert_eq!(
+            (principal.root.to_string().as_str(), principal.may_write),
+            ("/in", false)
+        );
+        is_refused(world.log_in(login, "wrong"));
+    }
+    for login in ["", "jo", "joe@", &format!("joe@{}", Uuid::new_v4())] {
+        is_refused(world.log_in(login, "secret"));
+    }
+    let key = filegrid_meta::registry::SshKey::parse(KEY).unwrap();
+    assert_eq!(world.login.account_with_key("joe", key.blob()).unwrap().id, 1);
+    is_refused(world.login.account_with_key("joe", &key.blob()[1..]));
+    is_refused(world.login.account_with_key("jo", key.blob()));
+    world.change_account(AccountChange {
+        password_hash: Edit::Clear,
+        ..AccountChange::default()
+    });
+    is_refused(world.log_in("joe", "secret"));
+}
+
+#[test]
+fn a_session_ends_with_what_it_was_opened_with() {
+    let world = world(900);
+    world.account("joe", None);
+    let may_go_on = |principal: &AccountPrincipal| principal.is_current(&world.registry.current());
+    let first = world.log_in("joe", "secret").unwrap();
+    world.change_account(AccountChange {
+        description: Some("the scanner".to_owned()),
+        ..AccountChange::default()
+    });
+    assert!(may_go_on(&first));
+    world.change_account(AccountChange {
+        password_hash: Edit::Set(secret::hash("other").unwrap()),
+        ..AccountChange::default()
+    });
+    assert!(!may_go_on(&first));
+    is_refused(world.log_in("joe", "secret"));
+    let second = world.log_in("joe", "other").unwrap();
+    assert!(may_go_on(&second));
+    world.disable_association();
+    assert!(!may_go_on(&second));
+    is_refused(world.log_in("joe", "other"));
+    assert!(!second.is_current(&Registry::default()));
+}
+
+#[test]
+fn guessing_passwords_is_slowed_whatever_name_is_used() {
+    let world = world(900);
+    world.account("joe", None);
+    let full = format!("joe@{}", world.keys.association);
+    for attempt in 0..6 {
+        let login = if attempt % 2 == 0 { "joe" } else { &full };
+        is_refused(world.log_in(login, "wrong"));
+    }
+    for login in ["joe", &full] {
+        let answer = world.log_in(login, "secret");
+        assert!(matches!(answer, Err(Error::TooManyRequests { .. })), "{answer:?}");
+    }
+    world.account("jim", None);
+    world.log_in("jim", "secret").unwrap();
+}
+
+#[test]
+fn a_password_that_is_too_long_is_wrong() {
+    let world = world(900);
+    world.account("joe", None);
+    let long = |length| "x".repeat(length);
+    let most = crate::limits::PASSWORD_MAX_BYTES;
+    world.change_account(AccountChange {
+        password_hash: Edit::Set(secret::hash(&long(most)).unwrap()),
+        ..AccountChange::default()
+    });
+    world.log_in("joe", &long(most)).unwrap();
+    world.change_account(AccountChange {
+        password_hash: Edit::Set(secret::hash(&long(most + 1)).unwrap()),
+        ..AccountChange::default()
+    });
+    is_refused(world.log_in("joe", &long(most + 1)));
+}
+
+#[test]
+fn changes_by_other_processes_are_kept_and_seen() {
+    let world = world(900);
+    let (association, version) = (world.keys.association, world.registry.version());
+    let (command, other) = new_user(association, Scopes::all(), "/", "").unwrap();
+    apply_to_data(world._data.path(), &command).unwrap();
+    world.account("joe", None);
+    assert!(world.registry.version() > version);
+    let registry = world.registry.current();
+    assert!(registry.user(association, &other.access_key).is_some());
+    assert!(registry.lookup("joe").is_some());
+    assert_eq!(read_data(world._data.path()).unwrap(), *registry);
+    let (again, keys) = open_registry(world._data.path(), 1).unwrap();
+    assert_eq!(*again.current(), *registry);
+    assert!(keys.is_none());
+}
+
+#[test]
+fn a_registry_of_another_format_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("registry.json"), r#"{"format":2,"rows":[]}"#).unwrap();
+    let error = open_registry(data.path(), 1).err().unwrap();
+    assert!(error.contains("format 2"), "{error}");
 }

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use filegrid_meta::registry::{ApiUser, Registry, Scope, Scopes};
 use filegrid_tree::TreePath;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::registry::{ApiUser, Registry, RegistryFile};
-use super::scope::{Scope, Scopes};
+use super::keys;
+use super::registry::RegistryFile;
 use super::secret::random_text;
 use crate::clock;
 use crate::error::Error;
@@ -66,7 +67,6 @@ impl Principal {
 /// Signs a token for a user.
 pub(super) fn sign(
     registry: &Registry,
-    association: Uuid,
     user: &ApiUser,
     now_s: u64,
     lifetime_s: u64,
@@ -81,11 +81,11 @@ pub(super) fn sign(
         iat: now_s,
         exp: now_s + lifetime_s,
         jti: random_text(12)?,
-        assoc: association,
-        scope: user.scopes.clone(),
+        assoc: user.association,
+        scope: user.scopes.to_string(),
         sv: user.secret_version,
     };
-    encode(&header, &claims, &EncodingKey::from_ed_der(&key.der()?)).map_err(|error| error.to_string())
+    encode(&header, &claims, &EncodingKey::from_ed_der(&keys::der(key)?)).map_err(|error| error.to_string())
 }
 
 /// Checks tokens for one shard.
@@ -144,18 +144,19 @@ impl Authenticator {
             return Err(expired());
         }
         let registry = self.registry.current();
-        let user = registry.user(&claims.assoc, &claims.sub);
-        let user = user.filter(|user| user.enabled && user.secret_version == claims.sv);
+        let tenant = registry.tenant(claims.assoc);
+        let user = tenant
+            .filter(|tenant| tenant.association().enabled)
+            .and_then(|_| registry.user(claims.assoc, &claims.sub))
+            .filter(|user| user.enabled && user.secret_version == claims.sv);
         let user = user.ok_or_else(|| Error::Unauthorized("the token was revoked".to_owned()))?;
         let granted = Scopes::parse(&claims.scope).map_err(|_| bad_token())?;
-        let allowed = Scopes::parse(&user.scopes)
-            .map_err(|scope| Error::Internal(format!("the registry has an unknown scope {scope}")))?;
         let root = TreePath::parse_chroot(&user.root)
             .map_err(|error| Error::Internal(format!("the registry has a bad root: {error}")))?;
         Ok(Principal {
             association: *claims.assoc.as_bytes(),
             access_key: claims.sub,
-            scopes: granted.and(allowed),
+            scopes: granted.and(user.scopes),
             root,
             expires_s: claims.exp,
         })
@@ -170,12 +171,12 @@ pub(super) fn verify(registry: &Registry, token: &[u8]) -> Result<Claims, Error>
         return Err(bad_token());
     }
     let key = registry
-        .keys
+        .keys()
         .iter()
         .find(|key| Some(&key.kid) == header.kid.as_ref())
         .ok_or_else(bad_token)?;
-    let public = key.public().map_err(Error::Internal)?;
-    let key = DecodingKey::from_ed_components(&public).map_err(|error| Error::Internal(error.to_string()))?;
+    let key =
+        DecodingKey::from_ed_components(&key.public).map_err(|error| Error::Internal(error.to_string()))?;
     let mut rules = Validation::new(Algorithm::EdDSA);
     rules.set_issuer(&[ISSUER]);
     rules.set_audience(&[ISSUER]);
@@ -189,13 +190,12 @@ pub(super) fn verify(registry: &Registry, token: &[u8]) -> Result<Claims, Error>
 
 /// The public keys (RFC 7517, RFC 8037).
 pub(super) fn jwks(registry: &Registry) -> Result<Vec<u8>, String> {
-    let keys = registry.keys.iter().map(|key| {
-        let public = key.public()?;
-        Ok(serde_json::json!({
-            "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": key.kid, "x": public,
-        }))
+    let keys = registry.keys().iter().map(|key| {
+        serde_json::json!({
+            "kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": key.kid, "x": key.public,
+        })
     });
-    let keys = keys.collect::<Result<Vec<_>, String>>()?;
+    let keys: Vec<_> = keys.collect();
     serde_json::to_vec(&serde_json::json!({ "keys": keys })).map_err(|error| error.to_string())
 }
 

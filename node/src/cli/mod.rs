@@ -77,16 +77,15 @@ impl Cli {
 /// A text that says what is wrong.
 pub fn add_user(config: &Config, user: &AddUser) -> Result<(), String> {
     let scopes = Scopes::parse(&user.scopes).map_err(|scope| format!("there is no scope {scope}"))?;
-    filegrid_tree::TreePath::parse_chroot(&user.root).map_err(|error| error.to_string())?;
-    let keys = auth::change_registry(&config.data.join("registry.json"), |registry| {
-        let only = registry
-            .associations
-            .first()
-            .filter(|_| registry.associations.len() == 1);
-        let association = user.association.or(only.map(|only| only.key));
-        let association = association.ok_or("there are several associations: name one with --association")?;
-        registry.add_user(association, &scopes, &user.root)
-    })?;
+    let registry = auth::read_data(&config.data)?;
+    let mut tenants = registry.tenants().map(|tenant| tenant.association().key);
+    let association = match (user.association, tenants.next(), tenants.next()) {
+        (Some(named), _, _) => named,
+        (None, Some(only), None) => only,
+        _ => return Err("there is not one association: name it with --association".to_owned()),
+    };
+    let (command, keys) = auth::new_user(association, scopes, &user.root, "")?;
+    auth::apply_to_data(&config.data, &command).map_err(|error| error.to_string())?;
     print_keys(&keys);
     Ok(())
 }

@@ -111,3 +111,16 @@ impl std::fmt::Display for Scopes {
         f.write_str(&names.join(" "))
     }
 }
+
+impl serde::Serialize for Scopes {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Scopes {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let names = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::parse(&names).map_err(|name| serde::de::Error::custom(format!("there is no scope {name}")))
+    }
+}

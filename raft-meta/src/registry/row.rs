@@ -1,0 +1,69 @@
+//! What the registry is stored and sent as.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Account, ApiUser, Association, SigningKey};
+
+/// A piece of the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Row {
+    /// Rises by one with every command that changes anything.
+    Revision(u64),
+    /// A tenant.
+    Association(Association),
+    /// An API user.
+    User(ApiUser),
+    /// An FTP account.
+    Account(Account),
+    /// A signing key.
+    Key(SigningKey),
+    /// A login name without `@`, and the tenant it belongs to.
+    BareName {
+        /// The name.
+        name: String,
+        /// The tenant.
+        association: Uuid,
+    },
+}
+
+/// What names a row.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RowKey {
+    /// The only [`Row::Revision`].
+    Revision,
+    /// By AssociationKey.
+    Association(Uuid),
+    /// By AssociationKey and AccessKey.
+    User(Uuid, String),
+    /// By AssociationKey and id.
+    Account(Uuid, u64),
+    /// By `kid`.
+    Key(String),
+    /// By name.
+    BareName(String),
+}
+
+/// A row that is set or removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RowChange {
+    /// A new row, or another in the place of the one with the same key.
+    Put(Row),
+    /// No row any more.
+    Remove(RowKey),
+}
+
+impl Row {
+    /// What names it.
+    #[must_use]
+    pub fn key(&self) -> RowKey {
+        match self {
+            Self::Revision(_) => RowKey::Revision,
+            Self::Association(row) => RowKey::Association(row.key),
+            Self::User(row) => RowKey::User(row.association, row.access_key.clone()),
+            Self::Account(row) => RowKey::Account(row.association, row.id),
+            Self::Key(row) => RowKey::Key(row.kid.clone()),
+            Self::BareName { name, .. } => RowKey::BareName(name.clone()),
+        }
+    }
+}
