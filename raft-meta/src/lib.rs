@@ -1,7 +1,6 @@
 //! The metadata cluster of filegrid: what all nodes have to agree on, and how it is replicated.
 //!
-//! `raft` replicates over `log` and applies to a `machine`; `registry` is what a machine holds beside the tree. None
-//! of them imports from one named before it.
+//! `log` keeps the entries that a `machine` applies; `registry` is what a machine holds beside the tree.
 
 pub mod limits;
 pub mod log;
