@@ -32,3 +32,70 @@ pub const KEY_AHEAD_S: u64 = 660;
 pub const KEY_SKEW_S: u64 = 60;
 
 const _: () = assert!(BARE_NAMES_MAX_COUNT >= ACCOUNTS_MAX_COUNT);
+
+/// Length of a segment of the Raft log: made in some 10 ms when it is needed, holds 100 of the largest entries.
+pub const LOG_SEGMENT_BYTES: u32 = 8 << 20;
+/// A batch of the log takes no further record beyond this: one write of the disk, some 0.4 ms.
+pub const LOG_BATCH_MAX_BYTES: usize = 1 << 20;
+/// Payloads of entries kept in memory, for followers and for the state machine.
+pub const LOG_CACHE_MAX_BYTES: usize = 32 << 20;
+
+/// Longest command: a change record of a node with its paths, with room to spare.
+pub const COMMAND_MAX_BYTES: usize = 1 << 20;
+/// Commands join one entry up to this length; a longer one goes alone.
+pub const ENTRY_TARGET_BYTES: usize = 256 << 10;
+/// Commands of one entry.
+pub const ENTRY_COMMANDS_MAX_COUNT: usize = 1024;
+/// Entries on their way at a time: one is written while the one before is replicated.
+pub const ENTRIES_IN_FLIGHT_MAX_COUNT: usize = 2;
+/// Commands that wait to be proposed; whoever has more waits with it.
+pub const COMMANDS_QUEUED_MAX_COUNT: usize = 4096;
+/// Their bytes.
+pub const COMMANDS_QUEUED_MAX_BYTES: usize = 32 << 20;
+/// How long a command waits for a leader.
+pub const LEADER_PATIENCE_S: u64 = 5;
+/// Payload of one append request, unless one entry alone is longer.
+pub const APPEND_MAX_BYTES: usize = 2 << 20;
+/// Commands up to this length together are applied without handing the thread over: some 0.5 ms.
+pub const APPLY_INLINE_MAX_BYTES: usize = 64 << 10;
+
+/// Rows of one message of a snapshot.
+pub const SNAPSHOT_CHUNK_MAX_BYTES: usize = 512 << 10;
+/// Time for one message of a snapshot to be taken: a slow disk swaps directories in a fraction of it.
+pub const SNAPSHOT_STEP_TIMEOUT_S: u64 = 60;
+
+/// Longest body of a frame: an append request with its entries, the longest of what is sent.
+pub const FRAME_MAX_BYTES: usize = 4 << 20;
+/// Longest hello: all that a stranger can make us keep.
+pub const HELLO_MAX_BYTES: usize = 1024;
+/// Bodies up to this length are written together.
+pub const FRAME_COPY_MAX_BYTES: usize = 16 << 10;
+/// Room made for a read at least, and at most.
+pub const READ_MIN_BYTES: usize = 4 << 10;
+/// See [`READ_MIN_BYTES`].
+pub const READ_MAX_BYTES: usize = 256 << 10;
+/// Frames of a connection that wait to be written; whoever has more waits with it.
+pub const FRAMES_QUEUED_MAX_COUNT: usize = 64;
+/// Requests of a connection that are being answered.
+pub const REQUESTS_QUEUED_MAX_COUNT: usize = 256;
+/// Their bytes.
+pub const REQUESTS_QUEUED_MAX_BYTES: usize = 8 << 20;
+/// Items of a stream that its reader has not taken: one that is slower is ended and has to resume.
+pub const WATCH_QUEUED_MAX_COUNT: usize = 256;
+/// Connections of a member: nodes, members and operators, with room to spare.
+pub const CONNECTIONS_MAX_COUNT: usize = 1024;
+/// Connections that have not said who they are.
+pub const HANDSHAKES_MAX_COUNT: usize = 64;
+/// Time for a hello, TLS included.
+pub const HANDSHAKE_TIMEOUT_S: u64 = 5;
+/// Time to connect, TLS and welcome included.
+pub const CONNECT_TIMEOUT_S: u64 = 3;
+/// Pause after an attempt to connect that failed.
+pub const RECONNECT_PAUSE_MS: u64 = 100;
+/// A peer that acknowledges nothing for so long is gone.
+pub const PEER_SILENT_MAX_S: u64 = 5;
+
+const _: () = assert!(COMMAND_MAX_BYTES + 64 < APPEND_MAX_BYTES);
+const _: () = assert!(APPEND_MAX_BYTES + APPEND_MAX_BYTES / 2 < FRAME_MAX_BYTES);
+const _: () = assert!(COMMAND_MAX_BYTES < LOG_SEGMENT_BYTES as usize / 2);
+const _: () = assert!(FRAME_MAX_BYTES <= REQUESTS_QUEUED_MAX_BYTES);

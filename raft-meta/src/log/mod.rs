@@ -112,13 +112,17 @@ pub struct Log {
 }
 
 impl Log {
-    /// Appends entries. They can be read when this returns and are durable when `done` is called.
+    /// Appends entries. They can be read when this returns and are durable when `done` is called. Those up to the purged
+    /// one were given up and stay so.
     ///
     /// # Errors
     ///
     /// [`LogError::Gap`] if they do not follow the last one; [`LogError::Closed`]. `done` is not called then.
-    pub fn append(&self, entries: Vec<Entry>, done: Done) -> Result<(), LogError> {
+    pub fn append(&self, mut entries: Vec<Entry>, done: Done) -> Result<(), LogError> {
         let mut index = self.shared.index();
+        if let Some(purged) = index.state.purged {
+            entries.retain(|entry| entry.id.index > purged.index);
+        }
         for entry in &entries {
             let expected = index.next();
             if !index.push(entry) {

@@ -1,0 +1,214 @@
+//! The cluster from outside: for nodes and operators.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::member::{Change, MembersError};
+use super::proposer::{Answered, Batch, ProposeError};
+use super::status::Status;
+use super::types::Commands;
+use crate::limits::{COMMAND_MAX_BYTES, LEADER_PATIENCE_S};
+use crate::wire::{CallError, Carrier, Destination, Dialer, Method, Refusal};
+
+/// Talks to whichever member is there, and to the one that leads where that matters.
+pub struct Client {
+    dialer: Dialer,
+    known: Mutex<Known>,
+}
+
+struct Known {
+    members: Vec<Destination>,
+    /// Which of them is asked first.
+    next: usize,
+    leader: Option<Destination>,
+}
+
+impl Client {
+    /// A client that knows these members; the first that answers is the one it stays with.
+    #[must_use]
+    pub fn new(dialer: Dialer, members: Vec<Destination>) -> Self {
+        Self {
+            dialer,
+            known: Mutex::new(Known {
+                members,
+                next: 0,
+                leader: None,
+            }),
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The member that is asked when any will do.
+    fn any(&self) -> Result<Destination, CallError> {
+        let known = self.known();
+        let member = known.members.get(known.next % known.members.len().max(1));
+        member
+            .cloned()
+            .ok_or_else(|| CallError::Unreachable("no member is configured".to_owned()))
+    }
+
+    /// Asks another next time.
+    fn pass_over(&self, member: &Destination) {
+        let mut known = self.known();
+        known.leader.take_if(|leader| leader == member);
+        if known.members.get(known.next % known.members.len().max(1)) == Some(member) {
+            known.next += 1;
+        }
+    }
+
+    /// Asks any member; another if one cannot be reached. Not again if the request may have been done.
+    ///
+    /// # Errors
+    ///
+    /// As of the last that was asked.
+    pub async fn call(&self, method: Method, body: Bytes) -> Result<Bytes, CallError> {
+        let attempts = self.known().members.len().max(1);
+        let mut last = CallError::Unreachable("no member is configured".to_owned());
+        for _ in 0..attempts {
+            let member = self.any()?;
+            match self.dialer.call(&member, method, body.clone()).await {
+                Err(error @ CallError::Unreachable(_)) => {
+                    self.pass_over(&member);
+                    last = error;
+                }
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    /// The member that [`Self::call`] asks now, for requests that belong together or for a stream.
+    ///
+    /// # Errors
+    ///
+    /// If none is configured.
+    pub fn nearest(&self) -> Result<Destination, CallError> {
+        self.any()
+    }
+
+    /// Asks the leader, whoever that is, for as long as an election takes.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError::Unreachable`] if none was found in time: nothing was done. Otherwise what the leader said, or that
+    /// the outcome is unknown.
+    pub async fn call_leader(&self, method: Method, body: Bytes) -> Result<Bytes, CallError> {
+        let deadline = Instant::now() + Duration::from_secs(LEADER_PATIENCE_S);
+        let mut sent_on = false;
+        loop {
+            let leader = self.known().leader.clone();
+            let member = leader.map_or_else(|| self.any(), Ok)?;
+            let why = match self.dialer.call(&member, method, body.clone()).await {
+                Ok(answer) => {
+                    self.known().leader = Some(member);
+                    return Ok(answer);
+                }
+                Err(CallError::Refused(Refusal::NotLeader(Some(leader)))) => {
+                    let named = leader.member;
+                    self.known().leader = Some(leader);
+                    format!("member {named} should lead and does not")
+                }
+                Err(CallError::Refused(Refusal::NotLeader(None))) => {
+                    self.pass_over(&member);
+                    "no member leads".to_owned()
+                }
+                Err(CallError::Unreachable(why) | CallError::Refused(Refusal::NotNow(why))) => {
+                    self.pass_over(&member);
+                    why
+                }
+                Err(error) => return Err(error),
+            };
+            if Instant::now() >= deadline {
+                return Err(CallError::Unreachable(why));
+            }
+            // The first leader that is named is asked at once. Later ones may name each other.
+            if std::mem::replace(&mut sent_on, true) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    /// Proposes a command and waits until the leader has applied it.
+    ///
+    /// # Errors
+    ///
+    /// [`ProposeError`] says whether it may have been applied.
+    pub async fn propose(&self, command: &[u8]) -> Result<Answered, ProposeError> {
+        if command.len() > COMMAND_MAX_BYTES {
+            return Err(ProposeError::TooLong(command.len()));
+        }
+        let unknown = |why: &str| ProposeError::Unknown(why.to_owned());
+        match self.call_leader(Method::PROPOSE, Commands::one(command).0).await {
+            Ok(answer) => {
+                let mut batch = Batch::read(answer).ok_or_else(|| unknown("the answer is not readable"))?;
+                Ok(Answered {
+                    index: batch.index,
+                    answer: batch
+                        .answers
+                        .0
+                        .pop()
+                        .ok_or_else(|| unknown("there is no answer"))?,
+                })
+            }
+            Err(CallError::Unreachable(why)) => Err(ProposeError::Unavailable(why)),
+            Err(error) => Err(unknown(&error.to_string())),
+        }
+    }
+
+    /// How a member is.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be asked.
+    pub async fn status(&self, member: &Destination) -> Result<Status, CallError> {
+        let answer = self.dialer.call(member, Method::STATUS, Bytes::new()).await?;
+        Status::read(answer).ok_or_else(|| CallError::Lost("the status is not readable".to_owned()))
+    }
+
+    /// Adds a member that follows.
+    ///
+    /// # Errors
+    ///
+    /// [`MembersError`].
+    pub async fn add_learner(&self, id: u64, address: &str) -> Result<(), MembersError> {
+        self.change(Change::AddLearner(id, address.to_owned())).await
+    }
+
+    /// Makes a member that follows one that votes, when it has caught up.
+    ///
+    /// # Errors
+    ///
+    /// [`MembersError`].
+    pub async fn promote(&self, id: u64) -> Result<(), MembersError> {
+        self.change(Change::Promote(id)).await
+    }
+
+    /// Removes a member.
+    ///
+    /// # Errors
+    ///
+    /// [`MembersError`].
+    pub async fn remove(&self, id: u64) -> Result<(), MembersError> {
+        self.change(Change::Remove(id)).await
+    }
+
+    /// Hands leadership over to a member.
+    ///
+    /// # Errors
+    ///
+    /// [`MembersError`].
+    pub async fn transfer(&self, id: u64) -> Result<(), MembersError> {
+        self.change(Change::Transfer(id)).await
+    }
+
+    async fn change(&self, change: Change) -> Result<(), MembersError> {
+        let answer = self.call_leader(Method::MEMBERS, change.write()).await;
+        answer.map(drop).map_err(MembersError::from)
+    }
+}

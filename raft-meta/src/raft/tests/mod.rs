@@ -1,0 +1,4 @@
+mod cluster;
+mod machine;
+mod simulation;
+mod suite;
