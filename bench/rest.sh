@@ -1,10 +1,21 @@
 #!/usr/bin/env bash
 # Starts a node on data of its own, measures it over REST, and takes the data away again.
 # Options go to the client: bench/rest.sh --rounds 3
+#
+# As root it runs in a network of its own with plain settings: a congestion control that paces (bbr) costs more on a
+# loopback interface than all of the rest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --release -p filegrid -p filegrid-bench
-data=$(mktemp -d)
+if [ "$(id -u)" = 0 ] && [ "${1:-}" != --inside ]; then
+    exec unshare --net "$0" --inside "$@"
+fi
+if [ "${1:-}" = --inside ]; then
+    shift
+    ip link set lo up
+    sysctl -qw net.ipv4.tcp_congestion_control=cubic
+fi
+data=$(mktemp -d "${BENCH_DIR:-${TMPDIR:-/tmp}}/filegrid.XXXXXX")
 target/release/filegrid --data "$data/data" --listen 127.0.0.1:0 --listen-tls off >"$data/keys" 2>"$data/log" &
 pid=$!
 trap 'kill "$pid"; wait "$pid" || true; rm -rf "$data"' EXIT

@@ -49,7 +49,7 @@ pub struct Content {
     reader: Rc<Reader>,
     log: u8,
     located: Vec<Located>,
-    /// Whether large blobs are read past the page cache.
+    /// Whether it is read past the page cache.
     direct: bool,
     /// What was read last: pieces of one blob come in a row, and the kernel reads ahead of an open file.
     last: RefCell<Option<(BlobId, Source)>>,
@@ -60,18 +60,25 @@ pub struct Content {
 #[derive(Clone)]
 enum Source {
     /// The record of a small one.
-    Record(Rc<AlignedBuf>),
+    Record(Rc<InlineRecord>),
     /// The file of a large one.
     File(Rc<dyn DiskFile>),
 }
 
+/// The record of a small blob as it was read.
+pub struct InlineRecord {
+    buffer: AlignedBuf,
+    /// Where the blob begins in it.
+    from: usize,
+}
+
 /// Some bytes of a file.
 pub enum Piece {
-    /// Of a small blob, verified: `bytes[from..to]`.
+    /// Of a small blob, verified.
     Bytes {
         /// The record that holds them.
-        bytes: Rc<AlignedBuf>,
-        /// First byte.
+        record: Rc<InlineRecord>,
+        /// First byte, from the blob's first.
         from: usize,
         /// Byte behind the last.
         to: usize,
@@ -101,7 +108,10 @@ impl Piece {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         match self {
-            Self::Bytes { bytes, from, to } => bytes.get(*from..*to).unwrap_or_default(),
+            Self::Bytes { record, from, to } => record
+                .buffer
+                .get(record.from.saturating_add(*from)..record.from.saturating_add(*to))
+                .unwrap_or_default(),
             Self::File { .. } => &[],
         }
     }
@@ -119,7 +129,7 @@ impl Content {
         }
     }
 
-    /// Reads large blobs past the page cache, in whole blocks of [`limits::BLOCK_BYTES`].
+    /// Reads past the page cache, large blobs in whole blocks of [`limits::BLOCK_BYTES`].
     pub(crate) fn past_cache(mut self) -> Self {
         self.direct = true;
         self
@@ -147,11 +157,10 @@ impl Content {
                     offset: from,
                     length,
                 },
-                Source::Record(bytes) => {
-                    let from =
-                        RECORD_HEADER_BYTES + BLOB_ID_BYTES + usize::try_from(from).unwrap_or(usize::MAX);
-                    let to = from + usize::try_from(length).unwrap_or(usize::MAX);
-                    Piece::Bytes { bytes, from, to }
+                Source::Record(record) => {
+                    let from = usize::try_from(from).unwrap_or(usize::MAX);
+                    let to = from.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+                    Piece::Bytes { record, from, to }
                 }
             }));
         }
@@ -167,7 +176,8 @@ impl Content {
         let source = match place {
             Whereabouts::File => Source::File(self.reader.blob(self.log, blob, self.direct).await?),
             Whereabouts::Inline(place) => {
-                Source::Record(Rc::new(self.reader.record(self.log, blob, place).await?))
+                let record = self.reader.record(self.log, blob, place, self.direct).await?;
+                Source::Record(Rc::new(record))
             }
         };
         self.last.replace(Some((blob, source.clone())));
@@ -179,8 +189,11 @@ impl Content {
 pub(crate) struct Reader {
     disk: Rc<dyn Disk>,
     data: PathBuf,
-    segments: RefCell<HashMap<(u8, u32), Rc<dyn DiskFile>>>,
+    segments: RefCell<HashMap<SegmentKey, Rc<dyn DiskFile>>>,
 }
+
+/// Log, number, and whether it is read past the page cache.
+type SegmentKey = (u8, u32, bool);
 
 const READ: OpenHow = OpenHow {
     access: Access::Read,
@@ -206,8 +219,8 @@ impl Reader {
             .map_err(|error| StoreError::disk("open", &path, &error))
     }
 
-    async fn segment(&self, log: u8, segment: u32) -> Result<Rc<dyn DiskFile>, StoreError> {
-        if let Some(file) = self.segments.borrow().get(&(log, segment)) {
+    async fn segment(&self, log: u8, segment: u32, direct: bool) -> Result<Rc<dyn DiskFile>, StoreError> {
+        if let Some(file) = self.segments.borrow().get(&(log, segment, direct)) {
             return Ok(Rc::clone(file));
         }
         let path = super::log_directory(&self.data, log)
@@ -215,42 +228,63 @@ impl Reader {
             .join(segment_name(segment));
         let file = self
             .disk
-            .open(&path, READ)
+            .open(&path, OpenHow { direct, ..READ })
             .await
             .map_err(|error| StoreError::disk("open", &path, &error))?;
         let mut segments = self.segments.borrow_mut();
         if segments.len() >= limits::OPEN_SEGMENTS_MAX_COUNT {
             segments.clear();
         }
-        segments.insert((log, segment), Rc::clone(&file));
+        segments.insert((log, segment, direct), Rc::clone(&file));
         Ok(file)
     }
 
     /// The whole record of an inline blob, verified against its id, its generation and its sum.
-    async fn record(&self, log: u8, blob: BlobId, place: &Place) -> Result<AlignedBuf, StoreError> {
-        let file = self.segment(log, place.segment).await?;
+    async fn record(
+        &self,
+        log: u8,
+        blob: BlobId,
+        place: &Place,
+        direct: bool,
+    ) -> Result<InlineRecord, StoreError> {
+        let file = self.segment(log, place.segment, direct).await?;
         let bytes = RECORD_HEADER_BYTES + place.length as usize;
-        let mut buffer = AlignedBuf::with_capacity(bytes);
-        buffer.resize_zeroed(bytes);
-        let offset = u64::from(place.offset);
-        let buffer = if file.try_read_cached(&mut buffer, offset) == Some(bytes) {
+        let block = limits::BLOCK_BYTES as u64;
+        // Past the page cache whole blocks are read.
+        let start = if direct {
+            u64::from(place.offset) % block
+        } else {
+            0
+        };
+        let start = usize::try_from(start).unwrap_or(0);
+        let wanted = if direct {
+            (start + bytes).next_multiple_of(limits::BLOCK_BYTES)
+        } else {
+            bytes
+        };
+        let offset = u64::from(place.offset) - start as u64;
+        let mut buffer = AlignedBuf::with_capacity(wanted);
+        buffer.resize_zeroed(wanted);
+        let buffer = if !direct && file.try_read_cached(&mut buffer, offset) == Some(bytes) {
             buffer
         } else {
             let (read, buffer) = file.read_at(buffer, offset).await;
             let read = read.map_err(|error| StoreError::Disk(format!("cannot read a blob: {error}")))?;
-            if read < bytes {
+            if read < start + bytes {
                 return Err(damaged(log, blob, place, "the segment is too short"));
             }
             buffer
         };
+        let record = buffer.get(start..).unwrap_or_default();
         // Compaction writes the record anew under the other kind.
-        let payload = verify_record(&buffer, place, RecordKind::Blob)
-            .or_else(|_| verify_record(&buffer, place, RecordKind::MovedBlob))
+        let payload = verify_record(record, place, RecordKind::Blob)
+            .or_else(|_| verify_record(record, place, RecordKind::MovedBlob))
             .map_err(|damage| damaged(log, blob, place, &damage.to_string()))?;
         if payload.first_chunk() != Some(&blob.0) {
             return Err(damaged(log, blob, place, "another blob is there"));
         }
-        Ok(buffer)
+        let from = start + RECORD_HEADER_BYTES + BLOB_ID_BYTES;
+        Ok(InlineRecord { buffer, from })
     }
 }
 

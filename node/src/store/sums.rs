@@ -27,6 +27,12 @@ pub fn sha256_of(bytes: &[u8]) -> [u8; 32] {
 #[derive(Debug, Default)]
 pub struct SumCursor {
     after: Option<Vec<u8>>,
+    /// Files that had come to wait when this round began.
+    began_at: u64,
+    /// Whether this round has met a file.
+    met: bool,
+    /// Files that had come to wait when a round began that met none: until there are more, there is nothing to do.
+    done_at: Option<u64>,
 }
 
 /// A file without a sum.
@@ -73,10 +79,16 @@ impl Store {
     }
 
     fn unsummed(&self, cursor: &mut SumCursor) -> Result<Vec<Unsummed>, StoreError> {
+        let come = self.0.local.borrow().values().map(|owner| owner.unsummed()).sum();
+        if cursor.done_at == Some(come) {
+            return Ok(Vec::new());
+        }
         let (mut from, to) = keys::all(b'x');
         if let Some(after) = cursor.after.take() {
             from = after;
             from.push(0);
+        } else {
+            (cursor.began_at, cursor.met) = (come, false);
         }
         let mut found = Vec::new();
         let mut looked_at = 0;
@@ -106,6 +118,10 @@ impl Store {
                 }
             })
             .map_err(|error| StoreError::Disk(error.to_string()))?;
+        cursor.met |= !found.is_empty();
+        if cursor.after.is_none() && !cursor.met {
+            cursor.done_at = Some(cursor.began_at);
+        }
         Ok(found)
     }
 

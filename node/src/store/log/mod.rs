@@ -22,7 +22,6 @@ use self::notify::Notify;
 use self::segments::Segment;
 use self::write::Building;
 use crate::disk::Disk;
-use crate::ring::AlignedBuf;
 
 pub use self::kind::{Record, RecordKind};
 pub use self::recover::Replayed;
@@ -76,7 +75,7 @@ pub struct LogOptions {
     pub reserve_segments: usize,
     /// Segments kept written ahead, the reserve included.
     pub ready_segments: usize,
-    /// Batches being written at a time.
+    /// Batches being written at a time; twice as many if they are full.
     pub in_flight: usize,
     /// When a batch counts as durable.
     pub durability: Durability,
@@ -149,8 +148,6 @@ struct State {
     ready: Vec<Segment>,
     sealed: BTreeMap<u64, Segment>,
     highest_segment: u32,
-    /// Buffers for reuse.
-    buffers: Vec<AlignedBuf>,
 }
 
 impl Log {

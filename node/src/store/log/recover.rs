@@ -286,7 +286,6 @@ impl Found {
             ready: blank,
             sealed,
             highest_segment: highest,
-            buffers: Vec::new(),
         };
         Ok(Log {
             disk,

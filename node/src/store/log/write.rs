@@ -10,11 +10,8 @@ use filegrid_journal::codec::record_header;
 use super::segments::Segment;
 use super::{Appended, Log, LogError, NewRecord, Space, State};
 use super::{BATCH_HEADER_BYTES, BatchHeader, Place, Position, footprint};
-use crate::limits::{BATCH_TARGET_BYTES, BLOCK_BYTES};
+use crate::limits::BLOCK_BYTES;
 use crate::ring::AlignedBuf;
-
-/// Most buffers kept for reuse: those being written, the one being filled, one to spare.
-const SPARE_BUFFERS: usize = 4;
 
 /// A batch that is being gathered or waits for its write.
 pub(super) struct Building {
@@ -120,13 +117,14 @@ impl Log {
     pub async fn run(&self) {
         let mut writes = FuturesUnordered::new();
         loop {
-            while writes.len() < self.options.in_flight
+            while self.may_write(writes.len())
                 && let Some(batch) = self.seal_next()
             {
                 writes.push(write(batch));
             }
-            let done = if writes.len() < self.options.in_flight {
-                let more = self.work.until(|| self.state.borrow().has_work().then_some(()));
+            let done = if writes.len() < 2 * self.options.in_flight {
+                let in_flight = writes.len();
+                let more = self.work.until(|| self.may_write(in_flight).then_some(()));
                 futures::pin_mut!(more);
                 match futures::future::select(more, writes.next()).await {
                     futures::future::Either::Left(_) => continue,
@@ -145,6 +143,17 @@ impl Log {
                 Ok(batch) => self.written(batch),
                 Err(error) => return self.fence(&error.to_string()),
             }
+        }
+    }
+
+    /// Whether there is a batch to be written beside so many that are. A batch that grows waits for company; one that
+    /// is full gains nothing by it, and answers that come one batch after another keep network and disk both busy.
+    fn may_write(&self, in_flight: usize) -> bool {
+        let state = self.state.borrow();
+        if state.closed.is_empty() {
+            state.building.is_some() && in_flight < self.options.in_flight
+        } else {
+            in_flight < 2 * self.options.in_flight
         }
     }
 
@@ -205,19 +214,12 @@ impl Log {
             state.early.swap_remove(next);
             state.front += 1;
         }
-        if state.buffers.len() < SPARE_BUFFERS && batch.buffer.capacity() <= 2 * BATCH_TARGET_BYTES {
-            state.buffers.push(batch.buffer);
-        }
         drop(state);
         self.moved.notify();
     }
 }
 
 impl State {
-    fn has_work(&self) -> bool {
-        self.building.is_some() || !self.closed.is_empty()
-    }
-
     fn close_building(&mut self) {
         if let Some(batch) = self.building.take() {
             self.end = batch.padded_end();
@@ -226,13 +228,7 @@ impl State {
     }
 
     fn begin(&mut self, whole: usize, target: usize) {
-        let fits = |buffer: &AlignedBuf| buffer.capacity() >= whole;
-        let found = self.buffers.iter().position(fits);
-        let mut buffer = match found {
-            Some(at) => self.buffers.swap_remove(at),
-            None => AlignedBuf::with_capacity(whole.max(target)),
-        };
-        buffer.clear();
+        let mut buffer = AlignedBuf::with_capacity(whole.max(target));
         buffer.resize_zeroed(BATCH_HEADER_BYTES);
         self.building = Some(Building {
             number: self.next_batch,

@@ -27,7 +27,7 @@ use super::StoreError;
 use super::log::{Log, NewRecord, Place, Position, RecordKind, Space};
 use super::pins::{AllPins, PinSet, Pinned, Pins};
 use super::record;
-use super::rows::Rows;
+use super::rows::{RowBatch, Rows};
 use crate::clock;
 use crate::disk::Disk;
 
@@ -105,6 +105,10 @@ pub struct Owner {
     dead: RefCell<Vec<BlobId>>,
     fenced: Cell<bool>,
     low_on_space: Cell<bool>,
+    /// Rises with every file that comes to wait for its sum.
+    unsummed: Cell<u64>,
+    /// Whether there may be detached directories.
+    detached: Cell<bool>,
 }
 
 impl Owner {
@@ -118,6 +122,12 @@ impl Owner {
     #[must_use]
     pub fn is_fenced(&self) -> bool {
         self.fenced.get()
+    }
+
+    /// A number that rises with every file that comes to wait for its sum.
+    #[must_use]
+    pub fn unsummed(&self) -> u64 {
+        self.unsummed.get()
     }
 
     /// Refuses uploads while the disk is below its low-water mark.
@@ -354,9 +364,22 @@ impl Owner {
             }
         }
         let (batch, dead) = applier.finish(position)?;
+        self.notice(&batch);
         self.rows.write(batch)?;
         self.dead.borrow_mut().extend(dead);
         Ok(())
+    }
+
+    /// Notes what background work a batch brings, so that it looks at the tree only when there is some: an index that
+    /// has been worked off is still slow to go through.
+    fn notice(&self, batch: &RowBatch) {
+        for (key, _) in batch.entries.iter().filter(|(_, value)| value.is_some()) {
+            match key.first() {
+                Some(b'x') => self.unsummed.set(self.unsummed.get() + 1),
+                Some(b'q') => self.detached.set(true),
+                _ => {}
+            }
+        }
     }
 
     fn answer(&self, ready: Vec<Queued>) {

@@ -103,6 +103,8 @@ impl Owner {
             dead: RefCell::new(replay.dead),
             fenced: Cell::new(false),
             low_on_space: Cell::new(false),
+            unsummed: Cell::new(0),
+            detached: Cell::new(true),
         })
     }
 }

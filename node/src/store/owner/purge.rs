@@ -20,9 +20,13 @@ impl Owner {
     ///
     /// If the tree cannot be read or the log does not take the change.
     pub async fn purge(self: &Rc<Self>) -> Result<bool, StoreError> {
+        if !self.detached.get() {
+            return Ok(false);
+        }
         let mine = |association: &[u8; 16]| crate::store::log_of(association, self.logs) == self.number;
         let step = purge_step(self.rows.snapshot().as_ref(), limits::PURGE_STEP_ENTRIES, &mine)?;
         let Some((association, op)) = step else {
+            self.detached.set(false);
             return Ok(false);
         };
         let change = Change {
