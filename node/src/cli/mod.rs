@@ -77,6 +77,8 @@ impl Cli {
 /// A text that says what is wrong.
 pub fn add_user(config: &Config, user: &AddUser) -> Result<(), String> {
     let scopes = Scopes::parse(&user.scopes).map_err(|scope| format!("there is no scope {scope}"))?;
+    filegrid_tree::TreePath::parse_chroot(&user.root)
+        .map_err(|error| format!("--root {}: {error}", user.root))?;
     let registry = auth::read_data(&config.data)?;
     let mut tenants = registry.tenants().map(|tenant| tenant.association().key);
     let association = match (user.association, tenants.next(), tenants.next()) {
