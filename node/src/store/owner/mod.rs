@@ -12,6 +12,7 @@ mod reclaim;
 
 pub(crate) use self::apply::read_row;
 pub use self::open::Opening;
+use self::open::latest_version;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -243,7 +244,7 @@ impl Owner {
         let overlay = self.overlay.borrow();
         let seen = overlay.over(view.as_ref());
         let resolved = resolve(&seen, association, stamp, &mut self.ids.borrow_mut(), command)?;
-        self.version.set(version);
+        self.version.set(version.max(latest_version(&resolved.change)));
         Ok(resolved)
     }
 

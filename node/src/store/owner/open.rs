@@ -238,7 +238,8 @@ impl Replay {
     }
 }
 
-fn latest_version(change: &Change) -> u64 {
+/// The highest version in a change.
+pub(super) fn latest_version(change: &Change) -> u64 {
     let version = |row: &Row| {
         if let Row::File(file) = row {
             file.version

@@ -19,7 +19,8 @@ use crate::{
 pub struct Stamp {
     /// Unix milliseconds.
     pub now_ms: i64,
-    /// Version of files that the change publishes: higher than any before in the association.
+    /// Version of the first file that the change publishes: higher than any before in the association. Each further
+    /// file has the next one: contents that come together can be swapped, and are told apart all the same.
     pub version: u64,
     /// Who writes.
     pub protocol: Protocol,

@@ -40,6 +40,7 @@ impl Work<'_> {
             (Base::Version(_), _) => return Err(TreeError::Stale(path.to_string())),
         }
         let row = Row::File(self.file_row(file, old.as_ref()));
+        self.stamp.version += 1;
         let was_unsummed = old.as_ref().is_some_and(|old| old.sha256.is_none());
         let before = old.map(Row::File).map(|row| row.blobs()).unwrap_or_default();
         let after = row.blobs();
