@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use crate::{Change, DirId, Op, Row, RowRef, View, ViewError, Visit, keys};
+use crate::{Change, DirId, Op, PurgedEntry, Row, RowRef, View, ViewError, Visit, keys};
 
 /// Rows of directories that are remembered: those on the way to where many write.
 const DIRECTORIES_MAX_COUNT: usize = 4096;
@@ -114,8 +114,14 @@ pub(crate) fn each_row(change: &Change, with: &mut dyn FnMut(DirId, &str, Option
                 with(*from_directory, from_name, None);
                 with(*to_directory, to_name, Some(row));
             }
-            // Rows below a detached directory cannot be reached by any path.
-            Op::Purge { .. } => {}
+            // No path reaches these rows, but a sum names its file by directory and name: it must not bring it back.
+            Op::Purge {
+                directory, entries, ..
+            } => {
+                for PurgedEntry::File { name, .. } | PurgedEntry::Dir { name, .. } in entries {
+                    with(*directory, name, None);
+                }
+            }
         }
     }
 }

@@ -124,62 +124,90 @@ pub fn walk(
     let mut walk = Walk {
         view,
         path: shown,
+        levels: Vec::new(),
         visit,
     };
-    walk.below(row.id, &resume).map(|_| true)
+    walk.enter(None, row.id);
+    walk.resume(&resume)?;
+    walk.run()
 }
 
 /// How a run of siblings ended, and the directory that it ended at.
 type Run = (ControlFlow<()>, Option<(String, DirId)>);
 
+/// A directory on the way down.
+struct Level {
+    id: DirId,
+    /// Length of the path of the directory that holds it.
+    above: usize,
+    /// The entry that was last walked.
+    after: Option<String>,
+}
+
 struct Walk<'a> {
     view: &'a dyn View,
     path: String,
+    /// From where the walk began down to where it is. No recursion: moves can make directories deeper than any path
+    /// that can be named, and a stack is short.
+    levels: Vec<Level>,
     visit: &'a mut dyn FnMut(&str, RowRef<'_>) -> ControlFlow<()>,
 }
 
 impl Walk<'_> {
-    /// Walks what is below a directory, behind the names of `resume`.
-    fn below(&mut self, directory: DirId, resume: &[String]) -> Result<ControlFlow<()>, TreeError> {
-        let mut after = None;
-        if let Some((name, rest)) = resume.split_first() {
-            // The cursor's own entry has been shown; what is below it may not all have been.
-            if let Some(next) = crate::walk::directory(self.view, directory, name)?
-                && self.inside(name, next, rest)?.is_break()
-            {
-                return Ok(ControlFlow::Break(()));
-            }
-            after = Some(name.clone());
+    fn enter(&mut self, name: Option<&str>, id: DirId) {
+        let above = self.path.len();
+        if let Some(name) = name {
+            self.path.push('/');
+            self.path.push_str(name);
         }
-        loop {
-            let (flow, next) = self.files(directory, after.as_deref())?;
-            if flow.is_break() {
-                return Ok(flow);
-            }
-            let Some((name, id)) = next else {
-                return Ok(ControlFlow::Continue(()));
-            };
-            if self.inside(&name, id, &[])?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-            after = Some(name);
-        }
+        self.levels.push(Level {
+            id,
+            above,
+            after: None,
+        });
     }
 
-    fn inside(&mut self, name: &str, id: DirId, resume: &[String]) -> Result<ControlFlow<()>, TreeError> {
-        let above = self.path.len();
-        self.path.push('/');
-        self.path.push_str(name);
-        let flow = self.below(id, resume);
-        self.path.truncate(above);
-        flow
+    /// Goes down to where an earlier walk ended. What it ended at has been shown; what is below that has not.
+    fn resume(&mut self, names: &[String]) -> Result<(), TreeError> {
+        for name in names {
+            let Some(level) = self.levels.last_mut() else {
+                break;
+            };
+            level.after = Some(name.clone());
+            let Some(id) = directory(self.view, level.id, name)? else {
+                break;
+            };
+            self.enter(Some(name), id);
+        }
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<bool, TreeError> {
+        while let Some(level) = self.levels.last_mut() {
+            let (id, after) = (level.id, level.after.take());
+            let (flow, next) = self.files(id, after.as_deref())?;
+            if flow.is_break() {
+                break;
+            }
+            if let Some((name, below)) = next {
+                self.enter(Some(&name), below);
+                if let [.., level, _] = self.levels.as_mut_slice() {
+                    level.after = Some(name);
+                }
+            } else if let Some(level) = self.levels.pop() {
+                self.path.truncate(level.above);
+            }
+        }
+        Ok(true)
     }
 
     /// Visits entries up to and with the next directory, which has to be walked before its later siblings.
     fn files(&mut self, directory: DirId, after: Option<&str>) -> Result<Run, TreeError> {
         let mut flow = ControlFlow::Continue(());
         let mut next = None;
-        let Self { view, path, visit } = self;
+        let Self {
+            view, path, visit, ..
+        } = self;
         let above = path.len();
         list_dir(*view, directory, after, &mut |name, row| {
             path.push('/');
