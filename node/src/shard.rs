@@ -128,6 +128,7 @@ async fn live(
         store: store.clone(),
         authenticator: Authenticator::new(Arc::clone(&registry)),
         login,
+        registrar: Arc::clone(&registrar),
         prepared: Arc::clone(&prepared),
         config: Arc::clone(&config),
     });

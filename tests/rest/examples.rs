@@ -221,6 +221,7 @@ pages! {
     download_prepare: "download-prepare.md",
     download_single: "download-single.md",
     errors: "errors.md",
+    ftpaccounts: "ftpaccounts.md",
     jwks: "jwks.md",
     list_dirs: "list-dirs.md",
     list_files: "list-files.md",

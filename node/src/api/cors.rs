@@ -48,7 +48,7 @@ impl Api {
         }
         exchange
             .reply(Reply {
-                head: head.field("Allow", "GET, HEAD, POST, OPTIONS"),
+                head: head.field("Allow", "GET, HEAD, POST, PATCH, DELETE, OPTIONS"),
                 body: Cow::Borrowed(b""),
             })
             .await

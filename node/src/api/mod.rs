@@ -3,6 +3,7 @@
 //! A route authenticates, demands its scope, reads its request, and calls ingest or the store. Paths of requests are
 //! below the root of the API user, and so are paths of answers.
 
+mod accounts;
 mod cors;
 mod delete;
 mod download;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use filegrid_tree::TreePath;
 
-use crate::auth::{Authenticator, Login, Principal, Scope};
+use crate::auth::{Authenticator, Login, Principal, Registrar, Scope};
 use crate::config::Config;
 use crate::error::Error;
 use crate::http::exchange::{Exchange, Reply, ReplyHead, Service};
@@ -32,6 +33,9 @@ use crate::http::problem;
 use crate::store::{Receipt, Store};
 
 pub use self::multi::Prepared;
+
+/// The answer to what was done.
+const OK: &[u8] = br#"{"rslt":"OK"}"#;
 
 /// What the routes of a shard work with.
 pub struct Api {
@@ -41,6 +45,8 @@ pub struct Api {
     pub authenticator: Authenticator,
     /// Issues tokens.
     pub login: Arc<Login>,
+    /// Changes accounts.
+    pub registrar: Arc<Registrar>,
     /// Downloads that wait to be fetched, of all shards.
     pub prepared: Arc<Prepared>,
     /// The configuration.
@@ -60,9 +66,11 @@ impl Api {
     async fn route(&self, exchange: &mut Exchange) -> Result<(), Error> {
         let path = exchange.head().path().to_owned();
         let path = path.strip_suffix('/').unwrap_or(&path);
-        let method = exchange.head().method().to_owned();
-        if method == "OPTIONS" {
+        if exchange.head().method() == "OPTIONS" {
             return self.preflight(exchange).await;
+        }
+        if let Some(below) = path.strip_prefix("/ftpaccounts") {
+            return self.accounts(exchange, below).await;
         }
         let allow = match path {
             "/.well-known/jwks.json" => "GET, HEAD",
@@ -76,14 +84,9 @@ impl Api {
             | "/api/mkdir"
             | "/api/move"
             | "/api/delete" => "POST",
-            _ => {
-                let path = exchange.head().path();
-                return Err(Error::NotFound(format!("there is no route {path}")));
-            }
+            _ => return Err(no_route(exchange)),
         };
-        if !allow.split(", ").any(|allowed| allowed == method) {
-            return Err(Error::MethodNotAllowed { allow });
-        }
+        allowed(exchange, allow)?;
         match path {
             "/.well-known/jwks.json" => self.jwks(exchange).await,
             "/apiaccess/auth" => self.login(exchange).await,
@@ -151,6 +154,11 @@ impl Api {
         self.with_cors(exchange, ReplyHead::new(status))
     }
 
+    async fn json_of(&self, exchange: &mut Exchange, answer: &impl serde::Serialize) -> Result<(), Error> {
+        let body = serde_json::to_vec(answer).map_err(|error| Error::Internal(error.to_string()))?;
+        self.json(exchange, body).await
+    }
+
     async fn json(&self, exchange: &mut Exchange, body: Vec<u8>) -> Result<(), Error> {
         let head = self.head(exchange, 200).field("Content-Type", "application/json");
         exchange
@@ -171,10 +179,21 @@ impl Api {
         exchange
             .reply(Reply {
                 head,
-                body: Cow::Borrowed(br#"{"rslt":"OK"}"#),
+                body: Cow::Borrowed(OK),
             })
             .await
     }
+}
+
+fn no_route(exchange: &Exchange) -> Error {
+    Error::NotFound(format!("there is no route {}", exchange.head().path()))
+}
+
+/// The method of a request, if it is one of `allow`.
+fn allowed(exchange: &Exchange, allow: &'static str) -> Result<&'static str, Error> {
+    let method = exchange.head().method();
+    let known = allow.split(", ").find(|known| *known == method);
+    known.ok_or(Error::MethodNotAllowed { allow })
 }
 
 /// Reads a path of a request, below the root of who asks.

@@ -1,7 +1,7 @@
 //! Bodies of requests: JSON or a form, with the same fields.
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 
 use super::form;
 use crate::error::Error;
@@ -57,4 +57,39 @@ pub(super) async fn object(exchange: &mut Exchange) -> Result<Vec<u8>, Error> {
 pub(super) async fn read<T: DeserializeOwned>(exchange: &mut Exchange) -> Result<T, Error> {
     let object = object(exchange).await?;
     serde_json::from_slice(&object).map_err(|error| Error::BadRequest(format!("the body: {error}")))
+}
+
+/// A number, which forms send as text.
+pub(super) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    match Plain::deserialize(deserializer)? {
+        Plain::Number(number) => Ok(number),
+        Plain::Text(text) => text
+            .parse()
+            .map_err(|_| D::Error::custom(format!("{text} is no number"))),
+        Plain::Flag(_) => Err(D::Error::custom("a number is needed")),
+    }
+}
+
+/// True or false, which forms send as text; `None` where it is null or an empty text.
+pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    let value = Option::<Plain>::deserialize(deserializer)?;
+    match value {
+        None => Ok(None),
+        Some(Plain::Flag(flag)) => Ok(Some(flag)),
+        Some(Plain::Text(text)) => match text.as_str() {
+            "" => Ok(None),
+            "true" | "1" => Ok(Some(true)),
+            "false" | "0" => Ok(Some(false)),
+            _ => Err(D::Error::custom(format!("{text} is not true or false"))),
+        },
+        Some(Plain::Number(_)) => Err(D::Error::custom("true or false is needed")),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a number, a text, true or false is needed")]
+enum Plain {
+    Flag(bool),
+    Number(u64),
+    Text(String),
 }
