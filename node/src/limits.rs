@@ -56,8 +56,10 @@ pub const DRAIN_RETRY_S: u64 = 5;
 pub const TLS_BUFFER_MIN_BYTES: usize = 20 << 10;
 /// Largest buffer of a TLS connection, either direction: fewer calls, and it stays in the cache (measured).
 pub const TLS_BUFFER_MAX_BYTES: usize = 256 << 10;
-/// Longest flight of a peer's handshake: a greeting with post-quantum keys takes some 2 KiB.
-pub const TLS_HANDSHAKE_MAX_BYTES: usize = 64 << 10;
+/// Most that is kept of a peer's handshake: a greeting with post-quantum keys takes some 2 KiB; the longest record fits.
+pub const TLS_HANDSHAKE_MAX_BYTES: usize = 20 << 10;
+/// Records in a row that hold no data: a change of keys costs us some microseconds, and no client needs many.
+pub const TLS_EMPTY_RECORDS_MAX_COUNT: u32 = 32;
 /// Sessions kept for clients that know no tickets: some 300 bytes each.
 pub const TLS_SESSIONS_MAX_COUNT: usize = 10_000;
 /// Pause after a failed accept, so that a lack of descriptors does not spin.

@@ -44,11 +44,12 @@ impl Buffer {
             self.memory.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
         }
-        let wanted = if self.was_filled {
-            self.memory.len().saturating_mul(4).min(most)
+        let grown = if self.was_filled {
+            self.memory.len().saturating_mul(4)
         } else {
-            (self.end + least).min(most)
+            0
         };
+        let wanted = grown.max(self.end + least).min(most);
         if self.memory.len() < wanted {
             self.memory.resize(wanted, 0);
         }

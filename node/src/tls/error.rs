@@ -15,6 +15,9 @@ pub enum TlsError {
     /// A record is longer than the protocol allows.
     #[error("a record is too long")]
     TooLong,
+    /// Too many records in a row that hold no data.
+    #[error("too many records without data")]
+    Empty,
     /// A message that has no place here.
     #[error("an unexpected message")]
     Unexpected,
@@ -33,7 +36,7 @@ impl TlsError {
         match self {
             Self::Decrypt => 20,
             Self::TooLong => 22,
-            Self::Unexpected => 10,
+            Self::Unexpected | Self::Empty => 10,
             Self::HandshakeTooLong(_) => 47,
             Self::Handshake(_) | Self::Alert(_) | Self::KeysUsedUp => 80,
         }

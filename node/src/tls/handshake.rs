@@ -8,9 +8,9 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, Unbuffered
 
 use super::TlsError;
 use super::buffer::Buffer;
-use super::record::{HEADER_BYTES, payload_length};
+use super::record::{HEADER_BYTES, PAYLOAD_MAX_BYTES, payload_length};
 use super::session::Session;
-use crate::limits::{TLS_BUFFER_MIN_BYTES, TLS_HANDSHAKE_MAX_BYTES};
+use crate::limits::TLS_HANDSHAKE_MAX_BYTES;
 
 /// First room for what the peer sends: a greeting fits.
 const ROOM_BYTES: usize = 4 << 10;
@@ -52,7 +52,7 @@ impl Handshake {
 
     /// Where received bytes are put; say with [`Handshake::received`] how many.
     pub fn room(&mut self) -> &mut [u8] {
-        self.incoming.room(ROOM_BYTES, TLS_BUFFER_MIN_BYTES)
+        self.incoming.room(ROOM_BYTES, TLS_HANDSHAKE_MAX_BYTES)
     }
 
     /// Takes `n` bytes that were put into the room.
@@ -89,7 +89,7 @@ impl Handshake {
     ///
     /// # Errors
     ///
-    /// The handshake failed. What is to be sent then tells the peer why.
+    /// The handshake failed. What is to be sent then tells the peer why, unless its records were too long to look at.
     pub fn advance(&mut self) -> Result<bool, TlsError> {
         loop {
             let bytes = self.incoming.bytes_mut();
@@ -126,14 +126,14 @@ impl Handshake {
     /// Shows rustls one more record, if it is all there.
     fn show_next(&mut self) -> Result<bool, TlsError> {
         let hidden = self.incoming.bytes().get(self.shown..).unwrap_or_default();
-        match payload_length(hidden)? {
+        match payload_length(hidden, PAYLOAD_MAX_BYTES)? {
             Some(payload) if hidden.len() >= HEADER_BYTES + payload => {
                 self.shown += HEADER_BYTES + payload;
                 self.begun = true;
-                if self.shown > TLS_HANDSHAKE_MAX_BYTES {
-                    return Err(TlsError::HandshakeTooLong(TLS_HANDSHAKE_MAX_BYTES));
-                }
                 Ok(true)
+            }
+            _ if self.incoming.bytes().len() >= TLS_HANDSHAKE_MAX_BYTES => {
+                Err(TlsError::HandshakeTooLong(TLS_HANDSHAKE_MAX_BYTES))
             }
             _ => Ok(false),
         }

@@ -26,8 +26,10 @@ use super::TlsError;
 pub(super) const HEADER_BYTES: usize = 5;
 /// Most content of a record, RFC 8446 §5.1.
 pub(super) const CONTENT_MAX_BYTES: usize = 1 << 14;
-/// Longest payload of a record on the wire: 1.2 allows the most, RFC 5246 §6.2.3.
-const PAYLOAD_MAX_BYTES: usize = CONTENT_MAX_BYTES + 2048;
+/// Longest payload of a record on the wire, RFC 5246 §6.2.3.
+pub(super) const PAYLOAD_MAX_BYTES: usize = CONTENT_MAX_BYTES + 2048;
+/// Longest payload of a record of TLS 1.3, RFC 8446 §5.2.
+const TLS13_PAYLOAD_MAX_BYTES: usize = CONTENT_MAX_BYTES + 256;
 /// What a sealed record has beside its content, at most.
 pub(super) const OVERHEAD_MAX_BYTES: usize = HEADER_BYTES + EXPLICIT_BYTES + TAG_BYTES;
 const TAG_BYTES: usize = 16;
@@ -79,13 +81,13 @@ pub(super) struct Cipher {
     sequence: u64,
 }
 
-/// Length of the payload behind a header; `None` if the header is not all there.
-pub(super) fn payload_length(bytes: &[u8]) -> Result<Option<usize>, TlsError> {
+/// Length of the payload behind a header, at most `most`; `None` if the header is not all there.
+pub(super) fn payload_length(bytes: &[u8], most: usize) -> Result<Option<usize>, TlsError> {
     let Some([_, _, _, high, low]) = bytes.first_chunk::<HEADER_BYTES>() else {
         return Ok(None);
     };
     let length = usize::from(u16::from_be_bytes([*high, *low]));
-    if length > PAYLOAD_MAX_BYTES {
+    if length > most {
         return Err(TlsError::TooLong);
     }
     Ok(Some(length))
@@ -125,6 +127,15 @@ impl Cipher {
         self.sequence
     }
 
+    /// Longest payload of a record that the peer may send.
+    pub(super) fn payload_max_bytes(&self) -> usize {
+        if self.format == Format::Tls13 {
+            TLS13_PAYLOAD_MAX_BYTES
+        } else {
+            PAYLOAD_MAX_BYTES
+        }
+    }
+
     /// Bytes that opening a payload of this length needs as room.
     pub(super) fn room_for(&self, payload: usize) -> usize {
         payload.saturating_sub(self.explicit_bytes() + TAG_BYTES)
@@ -145,7 +156,7 @@ impl Cipher {
         let length = sealed.len().checked_sub(TAG_BYTES).ok_or(TlsError::Decrypt)?;
         let (text, tag) = sealed.split_at_checked(length).ok_or(TlsError::Decrypt)?;
         let out = out.get_mut(..length).ok_or(TlsError::Decrypt)?;
-        let (nonce, about, bytes) = self.opening(header, explicit, length);
+        let (nonce, about, bytes) = self.opening(header, explicit, length)?;
         let about = Aad::from(about.get(..bytes).unwrap_or_default());
         self.key
             .open_separate_gather(nonce, about, text, tag, out)
@@ -165,7 +176,7 @@ impl Cipher {
         let start = self.explicit_bytes();
         let (explicit, sealed) = payload.split_at_mut_checked(start).ok_or(TlsError::Decrypt)?;
         let length = sealed.len().checked_sub(TAG_BYTES).ok_or(TlsError::Decrypt)?;
-        let (nonce, about, bytes) = self.opening(header, explicit, length);
+        let (nonce, about, bytes) = self.opening(header, explicit, length)?;
         let about = Aad::from(about.get(..bytes).unwrap_or_default());
         let content = self
             .key
@@ -182,7 +193,7 @@ impl Cipher {
         header: &[u8; HEADER_BYTES],
         explicit: &[u8],
         length: usize,
-    ) -> (Nonce, [u8; 13], usize) {
+    ) -> Result<(Nonce, [u8; 13], usize), TlsError> {
         let mut nonce = self.nonce();
         if let Some(tail) = nonce
             .last_chunk_mut::<EXPLICIT_BYTES>()
@@ -192,20 +203,28 @@ impl Cipher {
         }
         let [kind, major, minor, high, low] = *header;
         let (about, bytes) = if self.format == Format::Tls13 {
+            if kind != Kind::Data.byte() {
+                // Whatever is sealed says that it is data, RFC 8446 §5.2.
+                return Err(TlsError::Unexpected);
+            }
             (
                 [kind, major, minor, high, low, 0, 0, 0, 0, 0, 0, 0, 0],
                 HEADER_BYTES,
             )
         } else {
-            (self.about(kind, length), 13)
+            (self.about(kind, [major, minor], length), 13)
         };
-        (Nonce::assume_unique_for_key(nonce), about, bytes)
+        Ok((Nonce::assume_unique_for_key(nonce), about, bytes))
     }
 
     /// What an authentic record holds, and how much.
     fn opened(&mut self, header: &[u8; HEADER_BYTES], content: &[u8]) -> Result<(Kind, usize), TlsError> {
         self.sequence += 1;
         let [kind, ..] = *header;
+        let type_bytes = usize::from(self.format == Format::Tls13);
+        if content.len() > CONTENT_MAX_BYTES + type_bytes {
+            return Err(TlsError::TooLong);
+        }
         let (kind, length) = if self.format == Format::Tls13 {
             // The content's type is its last byte that is not zero.
             let end = content
@@ -216,9 +235,6 @@ impl Cipher {
         } else {
             (kind, content.len())
         };
-        if length > CONTENT_MAX_BYTES {
-            return Err(TlsError::TooLong);
-        }
         Ok((Kind::from_byte(kind)?, length))
     }
 
@@ -262,7 +278,7 @@ impl Cipher {
             self.key
                 .seal_out_of_place_scatter(nonce, Aad::from(&header), content, text, &kind, rest)
         } else {
-            let about = self.about(kind.byte(), content.len());
+            let about = self.about(kind.byte(), VERSION, content.len());
             self.key
                 .seal_out_of_place_scatter(nonce, Aad::from(&about), content, text, &[], rest)
         };
@@ -282,9 +298,9 @@ impl Cipher {
     }
 
     /// What TLS 1.2 authenticates beside the content.
-    fn about(&self, kind: u8, length: usize) -> [u8; 13] {
+    fn about(&self, kind: u8, [major, minor]: [u8; 2], length: usize) -> [u8; 13] {
         let [a, b, c, d, e, f, g, h] = self.sequence.to_be_bytes();
         let [high, low] = u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes();
-        [a, b, c, d, e, f, g, h, kind, VERSION[0], VERSION[1], high, low]
+        [a, b, c, d, e, f, g, h, kind, major, minor, high, low]
     }
 }

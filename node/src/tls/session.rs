@@ -7,7 +7,7 @@ use rustls::{ExtractedSecrets, ProtocolVersion, SupportedCipherSuite};
 use super::TlsError;
 use super::buffer::Buffer;
 use super::record::{CONTENT_MAX_BYTES, Cipher, HEADER_BYTES, Kind, OVERHEAD_MAX_BYTES, payload_length};
-use crate::limits::{TLS_BUFFER_MAX_BYTES, TLS_BUFFER_MIN_BYTES};
+use crate::limits::{TLS_BUFFER_MAX_BYTES, TLS_BUFFER_MIN_BYTES, TLS_EMPTY_RECORDS_MAX_COUNT};
 
 /// Alert `close_notify`, as a warning (RFC 8446 §6.1).
 const CLOSE_NOTIFY: [u8; 2] = [1, 0];
@@ -27,6 +27,10 @@ pub struct Session {
     tx: Cipher,
     /// Records served by `tx` after which its keys are replaced.
     tx_records_max: u64,
+    /// The peer has asked for a change of our keys, which comes before the next data.
+    owes_update: bool,
+    /// Records in a row that held no data.
+    empty_records: u32,
     incoming: Buffer,
     /// Bytes in front of `incoming` that were opened where they lay and are not yet read.
     opened: usize,
@@ -35,6 +39,8 @@ pub struct Session {
     outgoing: Buffer,
     closed: bool,
     closing: bool,
+    /// The peer has broken the protocol: nothing more is read.
+    failed: bool,
 }
 
 impl Session {
@@ -54,13 +60,22 @@ impl Session {
             tx: Cipher::new(version, secrets.tx)?,
             tx_records_max: limit,
             kernel,
+            owes_update: false,
+            empty_records: 0,
             incoming,
             opened: 0,
             behind: 0,
             outgoing: Buffer::default(),
             closed: false,
             closing: false,
+            failed: false,
         })
+    }
+
+    /// Has the keys serve fewer records, so that a test sees them used up.
+    #[cfg(test)]
+    pub(super) fn limit_records(&mut self, most: u64) {
+        self.tx_records_max = most;
     }
 
     /// Where received bytes are put; say with [`Session::received`] how many.
@@ -90,21 +105,34 @@ impl Session {
         self.closed
     }
 
-    /// Reads what whole records hold, as much as fits `out`; how much that was. Answers of ours may be waiting in
-    /// [`Session::outgoing`] afterwards.
+    /// Reads what whole records hold, as much as fits `out`; how much that was.
     ///
     /// # Errors
     ///
-    /// The peer has broken the protocol: the connection has to end.
+    /// The peer has broken the protocol: the connection has to end, and nothing more is read from it.
     pub fn read(&mut self, out: &mut [u8]) -> Result<usize, TlsError> {
+        if self.failed {
+            return Err(TlsError::Unexpected);
+        }
+        let read = self.read_records(out);
+        self.failed = read.is_err();
+        read
+    }
+
+    fn read_records(&mut self, out: &mut [u8]) -> Result<usize, TlsError> {
         let mut at = 0;
         while let Some(room) = out.get_mut(at..).filter(|room| !room.is_empty()) {
-            if self.opened > 0 {
+            // A record may hold nothing but padding.
+            if self.opened + self.behind > 0 {
                 at += self.take_opened(room);
                 continue;
             }
+            if self.closed {
+                // What comes behind is not for us, RFC 8446 §6.1.
+                break;
+            }
             let bytes = self.incoming.bytes();
-            let Some(payload) = payload_length(bytes)?.filter(|_| !self.closed) else {
+            let Some(payload) = payload_length(bytes, self.rx.payload_max_bytes())? else {
                 break;
             };
             let Some(record) = bytes.get(..HEADER_BYTES + payload) else {
@@ -113,6 +141,7 @@ impl Session {
             if room.len() >= self.rx.room_for(payload) {
                 let (kind, length) = self.rx.open(record, room)?;
                 self.incoming.consume(HEADER_BYTES + payload);
+                self.count_empty(kind, length)?;
                 match kind {
                     Kind::Data => at += length,
                     other => self.message(other, room.get(..length).unwrap_or_default())?,
@@ -128,6 +157,7 @@ impl Session {
     fn open_in_place(&mut self, payload: usize) -> Result<(), TlsError> {
         let record = self.incoming.bytes_mut().get_mut(..HEADER_BYTES + payload);
         let (kind, content) = self.rx.open_in_place(record.ok_or(TlsError::Decrypt)?)?;
+        self.count_empty(kind, content.len())?;
         if kind == Kind::Data {
             self.incoming.consume(content.start);
             self.opened = content.len();
@@ -137,6 +167,18 @@ impl Session {
         let message = self.incoming.bytes().get(content).unwrap_or_default().to_vec();
         self.incoming.consume(HEADER_BYTES + payload);
         self.message(kind, &message)
+    }
+
+    fn count_empty(&mut self, kind: Kind, length: usize) -> Result<(), TlsError> {
+        if kind == Kind::Data && length > 0 {
+            self.empty_records = 0;
+        } else {
+            self.empty_records += 1;
+        }
+        if self.empty_records > TLS_EMPTY_RECORDS_MAX_COUNT {
+            return Err(TlsError::Empty);
+        }
+        Ok(())
     }
 
     fn take_opened(&mut self, room: &mut [u8]) -> usize {
@@ -167,9 +209,8 @@ impl Session {
             {
                 let fresh = self.kernel.update_rx_secret().map_err(TlsError::Handshake)?;
                 self.rx = Cipher::new(ProtocolVersion::TLSv1_3, fresh)?;
-                if *asks == 1 && self.outgoing.bytes().len() < TLS_BUFFER_MIN_BYTES {
-                    self.update_tx()?;
-                }
+                // Requests that come while we are silent are answered by one change.
+                self.owes_update |= *asks == 1;
                 Ok(())
             }
             _ => Err(TlsError::Unexpected),
@@ -180,6 +221,7 @@ impl Session {
         self.seal(Kind::Handshake, &KEY_UPDATE)?;
         let fresh = self.kernel.update_tx_secret().map_err(TlsError::Handshake)?;
         self.tx = Cipher::new(ProtocolVersion::TLSv1_3, fresh)?;
+        self.owes_update = false;
         Ok(())
     }
 
@@ -197,7 +239,7 @@ impl Session {
             if self.outgoing.bytes().len() + piece.len() + SEAL_RESERVE_BYTES > TLS_BUFFER_MAX_BYTES {
                 break;
             }
-            if self.tx.sequence() >= self.tx_records_max {
+            if self.owes_update || self.tx.sequence() >= self.tx_records_max {
                 if self.kernel.protocol_version() != ProtocolVersion::TLSv1_3 {
                     return Err(TlsError::KeysUsedUp);
                 }
@@ -242,9 +284,10 @@ impl Session {
         self.seal(Kind::Alert, &CLOSE_NOTIFY)
     }
 
-    /// Tells the peer why the connection ends, as far as it concerns it.
+    /// Tells the peer why the connection ends, unless it has said so itself.
     pub fn fail(&mut self, error: &TlsError) {
-        if !std::mem::replace(&mut self.closing, true) {
+        let told = matches!(error, TlsError::Alert(_));
+        if !std::mem::replace(&mut self.closing, true) && !told {
             // The connection ends either way.
             let _ = self.seal(Kind::Alert, &[2, error.alert()]);
         }

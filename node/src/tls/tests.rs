@@ -1,5 +1,7 @@
 //! Our record layer against rustls' own client, in memory.
 
+mod forged;
+
 use std::io::{Read as _, Write as _};
 
 use proptest::prelude::*;
@@ -9,6 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CipherSuite, ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme};
 
 use super::*;
+use crate::limits::{TLS_EMPTY_RECORDS_MAX_COUNT, TLS_HANDSHAKE_MAX_BYTES};
 
 /// Trusts everybody.
 #[derive(Debug)]
@@ -66,6 +69,7 @@ fn client_config(suite: CipherSuite, tickets: bool) -> Arc<ClientConfig> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Trusting))
         .with_no_client_auth();
+    config.enable_secret_extraction = true;
     if !tickets {
         config.resumption = Resumption::in_memory_sessions(8)
             .tls12_resumption(rustls::client::Tls12Resumption::SessionIdOnly);
@@ -222,6 +226,109 @@ fn new_keys_are_taken_and_given() {
 }
 
 #[test]
+fn requests_for_new_keys_are_answered_once_before_the_next_data() {
+    let (tls, _data) = tls();
+    let config = client_config(CipherSuite::TLS13_AES_128_GCM_SHA256, true);
+    let mut client = client(&config);
+    let (mut server, _) = shake(&mut client, tls.http(), b"");
+    for _ in 0..2 {
+        for _ in 0..TLS_EMPTY_RECORDS_MAX_COUNT {
+            client.refresh_traffic_keys().unwrap();
+        }
+        to_server(&mut client, &mut server);
+        assert_eq!(server.read(&mut [0; 64]).unwrap(), 0);
+        assert!(server.outgoing().is_empty());
+        server.write(b"data").unwrap();
+        assert_eq!(server.outgoing().len(), (5 + 5 + 17) + (5 + 4 + 17));
+        assert_eq!(to_client(&mut client, &mut server), b"data");
+        client.writer().write_all(b"more").unwrap();
+        to_server(&mut client, &mut server);
+        assert_eq!(server.read(&mut [0; 64]).unwrap(), 4);
+    }
+    // Nothing is sent behind our last word.
+    client.refresh_traffic_keys().unwrap();
+    to_server(&mut client, &mut server);
+    server.close().unwrap();
+    assert_eq!(server.read(&mut [0; 64]).unwrap(), 0);
+    server.write(b"late").unwrap_err();
+    assert_eq!(server.outgoing().len(), 5 + 2 + 17);
+    for _ in 0..TLS_EMPTY_RECORDS_MAX_COUNT {
+        client.refresh_traffic_keys().unwrap();
+    }
+    to_server(&mut client, &mut server);
+    assert!(matches!(server.read(&mut [0; 64]), Err(TlsError::Empty)));
+}
+
+#[test]
+fn keys_that_are_used_up_are_replaced_or_the_connection_ends() {
+    let (tls, _data) = tls();
+    for suite in suites() {
+        let config = client_config(suite, true);
+        let mut client = client(&config);
+        let (mut server, _) = shake(&mut client, tls.http(), b"");
+        server.limit_records(4);
+        let is_new = format!("{suite:?}").starts_with("TLS13");
+        for number in 0..20 {
+            match server.write(b"x") {
+                Ok(_) => assert_eq!(to_client(&mut client, &mut server), b"x"),
+                Err(error) => {
+                    // Its Finished was the first record.
+                    assert!(matches!(error, TlsError::KeysUsedUp) && !is_new && number == 3);
+                    break;
+                }
+            }
+            assert!(is_new || number < 3);
+        }
+    }
+}
+
+#[test]
+fn small_records_leave_room_for_large_ones() {
+    let (tls, _data) = tls();
+    let check = |suite| {
+        let config = client_config(suite, true);
+        let mut client = client(&config);
+        let (mut server, _) = shake(&mut client, tls.http(), b"");
+        server.write(b"x").unwrap();
+        assert_eq!(server.write(&[7; 40_000]).unwrap(), 40_000, "{suite:?}");
+        assert_eq!(to_client(&mut client, &mut server).len(), 40_001);
+    };
+    for suite in suites() {
+        // A thread of its own has no spare buffers.
+        std::thread::scope(|scope| scope.spawn(|| check(suite)).join().unwrap());
+    }
+}
+
+#[test]
+fn an_endless_greeting_is_cut_short() {
+    let (tls, _data) = tls();
+    let mut handshake = Handshake::new(tls.http(), b"").unwrap();
+    // A client hello of 65,000 bytes, in records of 1,000.
+    let mut hello = vec![0; 65_000];
+    hello[..4].copy_from_slice(&[1, 0, 0xfd, 0xe4]);
+    let records: Vec<_> = hello
+        .chunks(1000)
+        .map(|piece| [&[22, 3, 1, 3, 0xe8], piece].concat())
+        .collect();
+    let bytes = records.concat();
+    let mut rest = bytes.as_slice();
+    let error = loop {
+        let room = handshake.room();
+        assert!(!room.is_empty(), "it is refused before there is no room");
+        let n = room.len().min(rest.len());
+        room[..n].copy_from_slice(&rest[..n]);
+        handshake.received(n);
+        rest = &rest[n..];
+        match handshake.advance() {
+            Ok(done) => assert!(!done),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, TlsError::HandshakeTooLong(_)), "{error}");
+    assert_eq!(bytes.len() - rest.len(), TLS_HANDSHAKE_MAX_BYTES);
+}
+
+#[test]
 fn sessions_resume_by_ticket_and_by_id() {
     let (tls, _data) = tls();
     for (suite, tickets) in [
@@ -259,6 +366,10 @@ fn data_connections_resume_only_their_own_control_connection() {
         let resumes = |server: &Arc<ServerConfig>| shake(&mut client(&config), Arc::clone(server), b"").1;
         assert!(!resumes(&other.control));
         assert!(!resumes(&own.data), "with what another connection gave");
+        // Who comes again, whether its session is taken or not, has its data connections resume.
+        let third = tls.ftp().unwrap();
+        assert_eq!(resumes(&third.control), tickets);
+        assert!(resumes(&third.data), "{suite:?} {tickets}");
     }
 }
 
@@ -267,7 +378,7 @@ fn altered_records_end_the_connection() {
     let (tls, _data) = tls();
     for suite in suites() {
         let config = client_config(suite, true);
-        for at in [0, 3, 7, 20, 200] {
+        for at in [0, 1, 3, 7, 20, 200] {
             let mut client = client(&config);
             let (mut server, _) = shake(&mut client, tls.http(), b"");
             client.writer().write_all(&[7; 300]).unwrap();

@@ -3,6 +3,9 @@
 //! A data connection that resumes proves that it comes from the client of the control connection, if only that
 //! connection's tickets are taken. Every ticket and every stored session therefore begins with the control
 //! connection's id, under the protection of the ticket itself.
+//!
+//! Who resumes by a ticket gets a new one. A session in the cache stays as it is when it resumes, with the id of the
+//! control connection that it began with: it resumes for that one's data connections alone.
 
 use std::sync::Arc;
 
@@ -15,7 +18,7 @@ pub(super) type BindingId = [u8; 16];
 #[derive(Debug)]
 pub(super) struct Bound {
     pub(super) id: BindingId,
-    /// Whether those of other connections are taken as well: by control connections, of clients that come again.
+    /// Whether tickets of other connections are taken as well: by control connections, of clients that come again.
     pub(super) any: bool,
     pub(super) tickets: Arc<dyn ProducesTickets>,
     pub(super) sessions: Arc<dyn StoresServerSessions>,
@@ -26,9 +29,9 @@ impl Bound {
         [self.id.as_slice(), value].concat()
     }
 
-    fn unwrap(&self, value: Vec<u8>) -> Option<Vec<u8>> {
+    fn unwrap(&self, any: bool, value: &[u8]) -> Option<Vec<u8>> {
         let (id, value) = value.split_first_chunk::<16>()?;
-        (self.any || *id == self.id).then(|| value.to_vec())
+        (any || *id == self.id).then(|| value.to_vec())
     }
 }
 
@@ -46,7 +49,7 @@ impl ProducesTickets for Bound {
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        self.unwrap(self.tickets.decrypt(cipher)?)
+        self.unwrap(self.any, &self.tickets.decrypt(cipher)?)
     }
 }
 
@@ -56,11 +59,11 @@ impl StoresServerSessions for Bound {
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.unwrap(self.sessions.get(key)?)
+        self.unwrap(false, &self.sessions.get(key)?)
     }
 
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.unwrap(self.sessions.take(key)?)
+        self.unwrap(false, &self.sessions.take(key)?)
     }
 
     fn can_cache(&self) -> bool {
