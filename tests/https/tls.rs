@@ -82,6 +82,30 @@ fn who_speaks_the_wrong_protocol_is_told_or_closed() {
 }
 
 #[test]
+fn connections_end_with_the_last_word_of_tls() {
+    let server = Server::start_with(&[("idle_timeout_s", "1")]);
+    let pem = std::fs::read(server.data().join("tls/self-made.pem")).unwrap();
+    let ask = |says_so: bool, head: &str| {
+        let connection = ClientConnection::new(wire::config(&pem), "localhost".try_into().unwrap()).unwrap();
+        let stream = TcpStream::connect(("127.0.0.1", server.port_of("https"))).unwrap();
+        let mut stream = StreamOwned::new(connection, stream);
+        let request = format!("GET /.well-known/jwks.json HTTP/1.1\r\nHost: a\r\n{head}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        if says_so {
+            stream.conn.send_close_notify();
+            stream.flush().unwrap();
+        }
+        // An end without the last word is an error.
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+    };
+    ask(false, "");
+    ask(true, "");
+    ask(false, "Connection: close\r\n");
+}
+
+#[test]
 fn handshakes_have_a_deadline_and_a_limit() {
     let server = Server::start_with(&[("handshake_timeout_s", "1"), ("handshakes_max", "2")]);
     let silent: Vec<_> = (0..8)

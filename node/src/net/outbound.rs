@@ -93,6 +93,7 @@ impl Outbound {
     async fn send_parts(&self, mut parts: &mut [IoSlice<'_>]) -> Result<(), Error> {
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
+            self.flush().await?;
             match self
                 .stream
                 .try_send(parts, false)
@@ -105,10 +106,29 @@ impl Outbound {
                 None => self.wait().await?,
             }
         }
-        while !self.stream.try_flush().map_err(|_| Error::Disconnected)? {
+        self.flush().await
+    }
+
+    /// Sends what was taken. A peer that takes little of it at a time is slow, but it is there.
+    async fn flush(&self) -> Result<(), Error> {
+        loop {
+            let unsent = self.stream.unsent();
+            let done = self.stream.try_flush().map_err(|_| Error::Disconnected)?;
+            self.watch.moved(unsent - self.stream.unsent());
+            if done {
+                return Ok(());
+            }
             self.wait().await?;
         }
-        Ok(())
+    }
+
+    /// Says that nothing more is sent, as soon as the peer takes it.
+    pub async fn end(&self) {
+        // Whether it hears of it or not, the connection ends.
+        if self.stream.close().is_ok() {
+            let _ = self.flush().await;
+        }
+        self.stream.end();
     }
 
     async fn wait(&self) -> Result<(), Error> {

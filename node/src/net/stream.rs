@@ -80,9 +80,9 @@ impl Stream {
         let read = receive(&self.socket, session, out);
         if let Err(Failure::Protocol(error)) = &read {
             session.fail(error);
+            // The connection ends whether the peer hears of it or not.
+            let _ = flush(&self.socket, session);
         }
-        // Answers of ours, if there are any, need not wait for the next write.
-        flush(&self.socket, session)?;
         Ok(read?)
     }
 
@@ -130,16 +130,33 @@ impl Stream {
         }
     }
 
-    /// Says that nothing more is sent.
+    /// Seals the last word of TLS, to be sent behind what was taken.
+    ///
+    /// # Errors
+    ///
+    /// The cipher refuses.
+    pub fn close(&self) -> io::Result<()> {
+        match &self.session {
+            None => Ok(()),
+            Some(session) => Ok(session.borrow_mut().close()?),
+        }
+    }
+
+    /// Says that nothing more is sent, to a peer that takes it at once; see [`super::Outbound::end`].
     pub fn end(&self) {
-        if let Some(session) = &self.session {
-            let session = &mut **session.borrow_mut();
-            if session.close().is_ok() {
-                // A peer that takes nothing any more does not need to know.
-                let _ = flush(&self.socket, session);
-            }
+        if self.close().is_ok() {
+            // A peer that takes nothing any more does not need to know.
+            let _ = self.try_flush();
         }
         self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// Bytes that were taken and are still here.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.session
+            .as_ref()
+            .map_or(0, |session| session.borrow().outgoing().len())
     }
 
     /// Whether the peer has said, within TLS, that it sends no more: the socket need not tell.

@@ -1,4 +1,19 @@
+use std::io::IoSlice;
+use std::net::TcpStream;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
 use super::*;
+use crate::ring::{self, Listener, Socket};
+use crate::tls::Tls;
 
 #[test]
 fn admission_counts_in_all_and_by_address() {
@@ -12,4 +27,100 @@ fn admission_counts_in_all_and_by_address() {
     drop(first);
     assert_eq!(admission.open(), 2);
     assert!(admission.admit(a).is_some());
+}
+
+fn timeouts(each: Duration) -> Timeouts {
+    Timeouts {
+        idle: each,
+        handshake: each,
+        head: each,
+        stall: each,
+        stall_min_bytes: 1,
+    }
+}
+
+async fn accept(listener: &Listener) -> Socket {
+    loop {
+        if let Some(socket) = listener.try_accept().unwrap() {
+            return socket;
+        }
+        listener.readable().await.unwrap();
+    }
+}
+
+#[test]
+fn the_last_word_waits_for_a_peer_that_takes_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let tls = Tls::open(&[], data.path()).unwrap();
+    let mut roots = RootCertStore::empty();
+    let trusted = CertificateDer::from_pem_file(data.path().join("tls/self-made.pem")).unwrap();
+    roots.add(trusted).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (address_to, address) = mpsc::channel();
+    let (full_to, full) = mpsc::channel();
+    let client = std::thread::spawn(move || {
+        let tls = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+        let mut stream = StreamOwned::new(tls, TcpStream::connect(address.recv().unwrap()).unwrap());
+        stream.conn.complete_io(&mut stream.sock).unwrap();
+        full.recv().unwrap();
+        // An end without the last word is an error.
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap()
+    });
+    let sent = ring::run(None, || async move {
+        let sweeper = Sweeper::new(timeouts(Duration::from_secs(1)));
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        address_to.send(listener.local()).unwrap();
+        let socket = Rc::new(accept(&listener).await);
+        let watch = sweeper.watch(Rc::clone(&socket));
+        let shaken = shake_hands(&Handshakes::new(1), tls.http(), &socket, &watch, &[]).await;
+        let stream = Stream::new(
+            socket,
+            Some(shaken.unwrap_or_else(|error| panic!("{error}")).session),
+        );
+        let (piece, mut sent) = (vec![7; 200_000], 0);
+        while stream.unsent() == 0 {
+            sent += stream
+                .try_send(&[IoSlice::new(&piece)], false)
+                .unwrap()
+                .unwrap_or(0);
+        }
+        let outbound = Outbound::new(stream, watch);
+        futures::join!(outbound.end(), async { full_to.send(()).unwrap() });
+        sent as u64
+    });
+    assert_eq!(client.join().unwrap(), sent.unwrap());
+}
+
+#[test]
+fn who_was_too_slow_once_is_still_watched() {
+    ring::run(None, || async {
+        let sweeper = Sweeper::new(timeouts(Duration::from_millis(250)));
+        ring::spawn(Sweeper::run(Rc::downgrade(&sweeper)));
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let _client = TcpStream::connect(listener.local()).unwrap();
+        let socket = Rc::new(accept(&listener).await);
+        let watch = sweeper.watch(Rc::clone(&socket));
+        watch.enter(Phase::Body);
+        watch.readable().await.unwrap();
+        assert_eq!(watch.expired(), Some(Expired(Phase::Body)));
+        // It got its request through all the same, and now takes no reply.
+        watch.enter(Phase::Reply);
+        let cut_off = async {
+            while let Ok(sent) = socket.try_send(&[0; 1 << 16], false) {
+                if sent.is_none() {
+                    watch.writable().await.unwrap();
+                }
+            }
+        };
+        let too_long = ring::sleep(Duration::from_secs(60));
+        assert!(matches!(
+            select(pin!(cut_off), pin!(too_long)).await,
+            Either::Left(_)
+        ));
+    })
+    .unwrap();
 }

@@ -109,7 +109,7 @@ impl Watch {
     }
 
     fn tick(&self, timeouts: &Timeouts) {
-        if !self.waiting.get() || self.expired.get().is_some() {
+        if !self.waiting.get() {
             return;
         }
         self.waited_ticks.set(self.waited_ticks.get().saturating_add(1));
@@ -130,11 +130,13 @@ impl Watch {
 
     fn expire(&self) {
         let phase = self.phase.get();
-        self.expired.set(Some(Expired(phase)));
-        // A slow sender can still be told so.
-        let both = matches!(phase, Phase::Idle | Phase::Handshake | Phase::Reply);
+        // What is in the socket already is still read, so that the peer may get on in spite of this: but once.
+        let again = self.expired.replace(Some(Expired(phase))).is_some();
+        // A slow sender can still be told so, and an idle one that this is the end.
+        let both = again || matches!(phase, Phase::Handshake | Phase::Reply);
         self.socket
             .shutdown(if both { Shutdown::Both } else { Shutdown::Read });
+        self.enter(phase);
     }
 }
 

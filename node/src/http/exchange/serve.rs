@@ -122,7 +122,7 @@ async fn serve<S: Service>(shard: Rc<Shard>, service: Rc<S>, mut connection: Con
     loop {
         let head = match next_head(&mut connection).await {
             Ok(Some(head)) => head,
-            Ok(None) | Err(Error::Disconnected) => return,
+            Ok(None) | Err(Error::Disconnected) => return part(&connection),
             Err(error) => return refuse(connection, &error).await,
         };
         let draining = shard.drain.is_draining();
@@ -290,9 +290,16 @@ async fn refuse(connection: Connection, error: &Error) {
     }
 }
 
+/// Ends a connection between two requests: TLS has a last word.
+fn part(connection: &Connection) {
+    if connection.stream.is_tls() {
+        connection.stream.end();
+    }
+}
+
 /// Lets a client that is still sending read the reply: closing now would reset the connection.
 async fn linger(mut connection: Connection) {
-    connection.stream.end();
+    connection.outbound.end().await;
     connection.watch.enter(Phase::Head);
     let mut dropped = 0;
     while dropped < LINGER_MAX_BYTES {
