@@ -44,7 +44,8 @@ impl Inbound {
         }
     }
 
-    /// Whether a TLS peer went without saying so, which nobody can tell from a connection that was cut.
+    /// Whether a TLS peer went without saying so, which nobody can tell from a connection that was cut between two
+    /// records.
     #[must_use]
     pub fn was_cut_off(&self) -> bool {
         self.cut_off

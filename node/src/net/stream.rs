@@ -71,7 +71,8 @@ impl Stream {
     /// # Errors
     ///
     /// The connection broke. [`io::ErrorKind::UnexpectedEof`]: a TLS peer went without saying so, which nobody can tell
-    /// from a connection that was cut. [`io::ErrorKind::InvalidData`]: it broke the protocol.
+    /// from a connection that was cut between two records; [`io::ErrorKind::ConnectionAborted`]: it was cut within one.
+    /// [`io::ErrorKind::InvalidData`]: the peer broke the protocol.
     pub fn try_recv(&self, out: &mut [u8]) -> io::Result<Option<usize>> {
         let Some(session) = &self.session else {
             return self.socket.try_recv(out);
@@ -216,7 +217,14 @@ fn receive(socket: &Socket, session: &mut Session, out: &mut [u8]) -> Result<Opt
         }
         match socket.try_recv(session.room())? {
             Some(0) if at > 0 => return Ok(Some(at)),
-            Some(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Some(0) => {
+                let kind = if session.unopened() == 0 {
+                    io::ErrorKind::UnexpectedEof
+                } else {
+                    io::ErrorKind::ConnectionAborted
+                };
+                return Err(io::Error::from(kind).into());
+            }
             Some(n) => {
                 session.received(n);
                 budget = budget.saturating_sub(n);

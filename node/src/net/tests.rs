@@ -1,4 +1,5 @@
-use std::io::IoSlice;
+use std::future::Future;
+use std::io::{IoSlice, Write as _};
 use std::net::TcpStream;
 use std::pin::pin;
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::*;
+use crate::error::Error;
 use crate::ring::{self, Listener, Socket};
 use crate::tls::Tls;
 
@@ -48,8 +50,11 @@ async fn accept(listener: &Listener) -> Socket {
     }
 }
 
-#[test]
-fn the_last_word_waits_for_a_peer_that_takes_nothing() {
+/// A TLS connection: the client's end goes to `client`, in a thread of its own, ours to `server`.
+fn connected<T: Send + 'static, F: Future>(
+    client: impl FnOnce(StreamOwned<ClientConnection, TcpStream>) -> T + Send + 'static,
+    server: impl FnOnce(Rc<Stream>, Rc<Watch>) -> F,
+) -> (T, F::Output) {
     let data = tempfile::tempdir().unwrap();
     let tls = Tls::open(&[], data.path()).unwrap();
     let mut roots = RootCertStore::empty();
@@ -61,38 +66,79 @@ fn the_last_word_waits_for_a_peer_that_takes_nothing() {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let (address_to, address) = mpsc::channel();
-    let (full_to, full) = mpsc::channel();
     let client = std::thread::spawn(move || {
         let tls = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
         let mut stream = StreamOwned::new(tls, TcpStream::connect(address.recv().unwrap()).unwrap());
         stream.conn.complete_io(&mut stream.sock).unwrap();
-        full.recv().unwrap();
-        // An end without the last word is an error.
-        std::io::copy(&mut stream, &mut std::io::sink()).unwrap()
+        client(stream)
     });
-    let sent = ring::run(None, || async move {
+    let served = ring::run(None, || async move {
         let sweeper = Sweeper::new(timeouts(Duration::from_secs(1)));
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         address_to.send(listener.local()).unwrap();
         let socket = Rc::new(accept(&listener).await);
         let watch = sweeper.watch(Rc::clone(&socket));
         let shaken = shake_hands(&Handshakes::new(1), tls.http(), &socket, &watch, &[]).await;
-        let stream = Stream::new(
-            socket,
-            Some(shaken.unwrap_or_else(|error| panic!("{error}")).session),
-        );
-        let (piece, mut sent) = (vec![7; 200_000], 0);
-        while stream.unsent() == 0 {
-            sent += stream
-                .try_send(&[IoSlice::new(&piece)], false)
-                .unwrap()
-                .unwrap_or(0);
-        }
-        let outbound = Outbound::new(stream, watch);
-        futures::join!(outbound.end(), async { full_to.send(()).unwrap() });
-        sent as u64
+        let session = shaken.unwrap_or_else(|error| panic!("{error}")).session;
+        server(Stream::new(socket, Some(session)), watch).await
     });
-    assert_eq!(client.join().unwrap(), sent.unwrap());
+    (client.join().unwrap(), served.unwrap())
+}
+
+#[test]
+fn the_last_word_waits_for_a_peer_that_takes_nothing() {
+    let (full_to, full) = mpsc::channel();
+    let (got, sent) = connected(
+        move |mut stream| {
+            full.recv().unwrap();
+            // An end without the last word is an error.
+            std::io::copy(&mut stream, &mut std::io::sink()).unwrap()
+        },
+        |stream, watch| async move {
+            let (piece, mut sent) = (vec![7; 200_000], 0);
+            while stream.unsent() == 0 {
+                sent += stream
+                    .try_send(&[IoSlice::new(&piece)], false)
+                    .unwrap()
+                    .unwrap_or(0);
+            }
+            let outbound = Outbound::new(stream, watch);
+            futures::join!(outbound.end(), async { full_to.send(()).unwrap() });
+            sent as u64
+        },
+    );
+    assert_eq!(got, sent);
+}
+
+#[test]
+fn an_end_within_a_record_is_none_that_was_only_not_said() {
+    for (kept, was_cut_off) in [(1022, true), (500, false), (3, false)] {
+        let ((), ()) = connected(
+            move |mut stream| {
+                // A record of 1,000 bytes takes 1,022.
+                let mut sealed = Vec::new();
+                for _ in 0..2 {
+                    stream.conn.writer().write_all(&[7; 1000]).unwrap();
+                    stream.conn.write_tls(&mut sealed).unwrap();
+                }
+                assert_eq!(sealed.len(), 2 * 1022);
+                stream.sock.write_all(&sealed[..1022 + kept]).unwrap();
+            },
+            |stream, watch| async move {
+                let mut inbound = Inbound::new(stream, watch, Vec::new());
+                let (mut got, mut room) = (0, [0; 4000]);
+                let error = loop {
+                    match inbound.direct(&mut room, u64::MAX).await {
+                        Ok(n) => got += n,
+                        Err(error) => break error,
+                    }
+                };
+                assert!(matches!(error, Error::Disconnected), "{error}");
+                assert_eq!(inbound.was_cut_off(), was_cut_off);
+                assert_eq!(got, if was_cut_off { 2000 } else { 1000 });
+            },
+        );
+    }
 }
 
 #[test]
@@ -121,6 +167,22 @@ fn who_was_too_slow_once_is_still_watched() {
             select(pin!(cut_off), pin!(too_long)).await,
             Either::Left(_)
         ));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_connection_that_is_closed_by_us_has_not_ended() {
+    ring::run(None, || async {
+        let sweeper = Sweeper::new(timeouts(Duration::from_secs(1)));
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let _client = TcpStream::connect(listener.local()).unwrap();
+        let socket = Rc::new(accept(&listener).await);
+        let watch = sweeper.watch(Rc::clone(&socket));
+        watch.enter(Phase::Body);
+        let mut inbound = Inbound::new(Stream::plain(socket), watch, Vec::new());
+        sweeper.close_all();
+        inbound.direct(&mut [0; 64], u64::MAX).await.unwrap_err();
     })
     .unwrap();
 }

@@ -175,9 +175,12 @@ impl Sweeper {
         });
     }
 
-    /// Closes all connections, whatever they are doing.
+    /// Closes all connections, whatever they are doing. Nobody takes this for the end of what the peer sends.
     pub fn close_all(&self) {
-        self.each(|watch| watch.socket.shutdown(Shutdown::Both));
+        self.each(|watch| {
+            watch.expired.set(Some(Expired(watch.phase())));
+            watch.socket.shutdown(Shutdown::Both);
+        });
     }
 
     /// Sweeps until the sweeper is dropped by everyone else.
