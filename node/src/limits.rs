@@ -52,6 +52,8 @@ pub const SPARE_BUFFERS_MAX_COUNT: usize = 64;
 pub const SWEEP_INTERVAL_MS: u64 = 250;
 /// When clients of a node that stops are told to come again: what a restart takes.
 pub const DRAIN_RETRY_S: u64 = 5;
+/// When clients are told to come again that found no ids left: each minute a shard tries to get more.
+pub const IDS_RETRY_S: u64 = 60;
 /// First buffer of a TLS connection that is not idle: the longest record fits.
 pub const TLS_BUFFER_MIN_BYTES: usize = 20 << 10;
 /// Largest buffer of a TLS connection, either direction: fewer calls, and it stays in the cache (measured).

@@ -19,7 +19,7 @@ use crate::net::{Admission, Handoff};
 use crate::shard::{self, Opened, ShardParts};
 use crate::store::log::Position;
 use crate::store::rows::{FjallRows, Rows};
-use crate::store::{AllPins, Shared, State, log_directory};
+use crate::store::{AllPins, Shared, Starts, State, log_directory};
 use crate::tls::Tls;
 use crate::{clock, ring};
 
@@ -28,8 +28,9 @@ type ShardThread = std::thread::JoinHandle<Result<Vec<(u8, Position)>, String>>;
 
 /// A node that serves.
 pub struct Node {
-    config: Arc<Config>,
-    state: State,
+    starts: Arc<Starts>,
+    /// Number of its logs.
+    logs: u8,
     shards: Vec<ShardThread>,
     stop: Arc<AtomicBool>,
     /// Where it listens.
@@ -65,11 +66,15 @@ impl Node {
             Arc::new(FjallRows::open(&config.data.join("tree")).map_err(|error| error.to_string())?);
         let shards = usize::from(config.shards);
         let (owners, requests): (Vec<_>, Vec<_>) = (0..state.logs).map(|_| asynchronous::unbounded()).unzip();
+        let (logs, closed) = (state.logs, state.closed.clone());
+        let state = State {
+            closed: None,
+            ..state
+        };
+        let starts = Arc::new(Starts::new(config.data.clone(), state.clone()));
         let shared = Shared {
-            state: State {
-                closed: None,
-                ..state.clone()
-            },
+            state,
+            starts: Arc::clone(&starts),
             data: config.data.clone(),
             rows,
             pins: AllPins::new(shards),
@@ -94,7 +99,7 @@ impl Node {
         let mut threads = Vec::new();
         let mut go = Vec::new();
         for (number, mailbox) in mailboxes.into_iter().enumerate() {
-            let owned = (0..state.logs).filter(|log| usize::from(*log) % shards == number);
+            let owned = (0..logs).filter(|log| usize::from(*log) % shards == number);
             let owned = owned
                 .filter_map(|log| Some((log, requests.get_mut(usize::from(log))?.take()?)))
                 .collect();
@@ -104,7 +109,7 @@ impl Node {
                 number: u8::try_from(number).unwrap_or(u8::MAX),
                 config: Arc::clone(&config),
                 shared: shared.clone(),
-                closed: state.closed.clone(),
+                closed: closed.clone(),
                 owned,
                 registry: Arc::clone(&registry),
                 login: Arc::clone(&login),
@@ -138,8 +143,8 @@ impl Node {
         drop(reserved);
         write_ports(&config.data, addresses).map_err(|error| format!("cannot write ports.json: {error}"))?;
         Ok(Self {
-            config,
-            state,
+            starts,
+            logs,
             shards: threads,
             stop,
             addresses,
@@ -156,7 +161,7 @@ impl Node {
     /// If the data could not be closed cleanly; it is recovered at the next start.
     pub fn stop(self) -> Result<(), String> {
         self.stop.store(true, Ordering::Release);
-        let mut closed = vec![Position::default(); usize::from(self.state.logs)];
+        let mut closed = vec![Position::default(); usize::from(self.logs)];
         for shard in self.shards {
             let positions = shard.join().map_err(|_| "a shard has died".to_owned())??;
             for (log, position) in positions {
@@ -165,13 +170,8 @@ impl Node {
                 }
             }
         }
-        let state = State {
-            closed: Some(closed),
-            ..self.state
-        };
         let disk: Rc<dyn Disk> = Rc::new(RealDisk);
-        let data = self.config.data.clone();
-        let saved = ring::run(None, || async move { state.save(&disk, &data).await });
+        let saved = ring::run(None, || async move { self.starts.close(&disk, closed).await });
         saved
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())
@@ -224,24 +224,16 @@ fn prepare_data(data: &Path) -> Result<File, String> {
     Ok(lock)
 }
 
-/// The state of this start, durable before anything else is written.
+/// The state of this start, durable before anything else is written, and where the logs were closed before it.
 fn next_state(config: &Config) -> Result<State, String> {
     let disk: Rc<dyn Disk> = Rc::new(RealDisk);
     let (data, logs) = (config.data.clone(), config.shards);
     let run = ring::run(None, || async move {
         let old = State::load(&disk, &data).await?;
         let fresh = || State::fresh(logs);
-        let state = old.map_or_else(fresh, Ok)?;
-        let state = State {
-            starts: state.starts + 1,
-            ..state
-        };
-        State {
-            closed: None,
-            ..state.clone()
-        }
-        .save(&disk, &data)
-        .await?;
+        let old = old.map_or_else(fresh, Ok)?;
+        let state = old.next_start()?;
+        state.save(&disk, &data).await?;
         for log in 0..state.logs {
             let directory = log_directory(&data, log);
             for directory in [directory.clone(), directory.join("blobs")] {
@@ -253,7 +245,10 @@ fn next_state(config: &Config) -> Result<State, String> {
         }
         let synced = disk.sync_dir(&data).await;
         synced.map_err(|error| crate::store::StoreError::disk("sync", &data, &error))?;
-        Ok::<_, crate::store::StoreError>(state)
+        Ok::<_, crate::store::StoreError>(State {
+            closed: old.closed,
+            ..state
+        })
     });
     run.map_err(|error| format!("io_uring is not usable: {error}"))?
         .map_err(|error| error.to_string())

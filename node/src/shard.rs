@@ -24,6 +24,8 @@ use crate::tls::Tls;
 
 /// How often the shard looks after itself.
 const HOUSEKEEPING: Duration = Duration::from_millis(250);
+/// Looks in a minute.
+const EACH_MINUTE: u64 = 240;
 /// Changes and bytes between two looks beyond which background work waits: a few per cent of what a shard can do.
 const BUSY_CHANGES: u64 = 100;
 const BUSY_BYTES: u64 = 16 << 20;
@@ -160,7 +162,7 @@ async fn live(
         }
     }
     ring::spawn(sum(store.clone()));
-    look_after(&owners, &config, &disk, &stop, number, &registrar, &prepared).await;
+    look_after(&owners, &config, &store, &stop, number, &registrar, &prepared).await;
     let cut_off = drain
         .drain(&sweeper, Duration::from_secs(config.raw.drain_s))
         .await;
@@ -269,7 +271,7 @@ async fn open_owners(
 async fn look_after(
     owners: &[(u8, Rc<Owner>)],
     config: &Config,
-    disk: &Rc<dyn Disk>,
+    store: &Store,
     stop: &AtomicBool,
     number: u8,
     registrar: &Registrar,
@@ -279,10 +281,8 @@ async fn look_after(
     while !stop.load(Ordering::Acquire) {
         ring::sleep(HOUSEKEEPING).await;
         turn += 1;
-        let low = match disk.free_bytes(&config.data).await {
-            Ok(free) => free < config.low_water_bytes,
-            Err(_) => false,
-        };
+        let free = store.free_bytes().await;
+        let low = free.is_some_and(|free| free < config.low_water_bytes);
         for (log, owner) in owners {
             if owner.is_fenced() {
                 return;
@@ -292,7 +292,12 @@ async fn look_after(
                 tracing::error!(log, %error, "housekeeping failed");
             }
         }
-        if number == 0 && turn.is_multiple_of(240) {
+        if turn.is_multiple_of(EACH_MINUTE)
+            && let Err(error) = store.tend_ids().await
+        {
+            tracing::error!(%error, "cannot get more ids: in some hours there will be none left");
+        }
+        if number == 0 && turn.is_multiple_of(EACH_MINUTE) {
             prepared.expire();
             tend_keys(registrar, config).await;
         }

@@ -199,7 +199,7 @@ impl Upload {
                 sha256,
             });
         }
-        let id = store.blob_id();
+        let id = store.blob_id()?;
         let extent = Extent {
             blob: id,
             offset: 0,

@@ -1,12 +1,14 @@
 //! What the store can fail with.
 
 use std::path::Path;
+use std::time::Duration;
 
 use filegrid_tree::TreeError;
 
 use super::log::LogError;
 use super::rows::RowsError;
 use crate::error::Error;
+use crate::limits;
 
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +88,10 @@ impl From<TreeError> for Error {
             | TreeError::IntoItself(_) => Self::Conflict(text),
             TreeError::Stale(_) => Self::PreconditionFailed,
             TreeError::TooLarge => Self::TooLarge(text),
+            TreeError::NoIds => Self::Unavailable {
+                detail: text,
+                retry_after: Duration::from_secs(limits::IDS_RETRY_S),
+            },
             TreeError::Damaged(_) => Self::Damaged(text),
             TreeError::View(_) => Self::Disk(text),
         }

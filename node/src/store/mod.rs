@@ -14,6 +14,7 @@ mod owner;
 mod pins;
 mod record;
 pub mod rows;
+mod starts;
 mod state;
 mod sums;
 mod sweep;
@@ -41,6 +42,7 @@ pub use self::content::{Content, Held, Opened, Piece};
 pub use self::error::StoreError;
 pub use self::owner::{InlineBlob, Opening, Owner, Receipt, Staged};
 pub use self::pins::{AllPins, PinSet, Pinned, Pins};
+pub use self::starts::Starts;
 pub use self::state::{FORMAT, State};
 pub use self::sums::{SumCursor, sha256_of};
 pub use self::sweep::{Swept, sweep};
@@ -92,6 +94,8 @@ pub type OwnerSender = mpsc::UnboundedSender<OwnerRequest>;
 pub struct Shared {
     /// Identity of the node and number of its starts.
     pub state: State,
+    /// Where numbers of further starts come from.
+    pub starts: Arc<Starts>,
     /// `DATA`.
     pub data: PathBuf,
     /// The local tree.
@@ -189,9 +193,40 @@ impl Store {
     }
 
     /// A fresh id for a blob.
-    #[must_use]
-    pub fn blob_id(&self) -> BlobId {
-        self.0.ids.borrow_mut().next_id()
+    ///
+    /// # Errors
+    ///
+    /// When there are none left.
+    pub fn blob_id(&self) -> Result<BlobId, StoreError> {
+        Ok(self.0.ids.borrow_mut().next_id()?)
+    }
+
+    /// Gets the number of a further start for each maker of ids of this shard that runs low.
+    ///
+    /// # Errors
+    ///
+    /// If the disk refuses, or there are no further starts.
+    pub async fn tend_ids(&self) -> Result<(), StoreError> {
+        self.tend(&self.0.ids).await?;
+        let owners: Vec<_> = self.0.local.borrow().values().cloned().collect();
+        for owner in owners {
+            self.tend(owner.ids()).await?;
+        }
+        Ok(())
+    }
+
+    async fn tend(&self, ids: &RefCell<IdMaker>) -> Result<(), StoreError> {
+        if ids.borrow().is_low() {
+            let starts = self.0.shared.starts.claim(&self.0.disk).await?;
+            tracing::info!(starts, "half of the ids of a start are used: got a further one");
+            ids.borrow_mut().extend(starts);
+        }
+        Ok(())
+    }
+
+    /// Bytes that are free where the data is; `None` if the disk does not tell.
+    pub async fn free_bytes(&self) -> Option<u64> {
+        self.0.disk.free_bytes(&self.0.shared.data).await.ok()
     }
 
     /// Does a command; comes back when it is durable and applied.
@@ -242,7 +277,7 @@ impl Store {
     /// If the disk refuses.
     pub async fn blob_writer(&self, association: &[u8; 16]) -> Result<BlobWriter, StoreError> {
         let blobs = log_directory(&self.0.shared.data, self.log_of(association)).join("blobs");
-        let blob = self.blob_id();
+        let blob = self.blob_id()?;
         let pin = self.0.pins.pin(Pinned::Blob(blob));
         BlobWriter::create(Rc::clone(&self.0.disk), &blobs, blob, pin).await
     }

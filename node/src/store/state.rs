@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use filegrid_tree::STARTS_MAX;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
@@ -25,7 +26,7 @@ pub struct State {
     pub node: u64,
     /// Number of logs, fixed when `DATA` is made; shards map onto them.
     pub logs: u8,
-    /// How many times the node has been started, this start included.
+    /// How many times the node has been started, this start included, and further numbers of starts that ids are made of.
     pub starts: u32,
     /// Where each log ended when it was closed cleanly; `None` after anything else.
     pub closed: Option<Vec<Position>>,
@@ -47,6 +48,24 @@ impl State {
             logs,
             starts: 0,
             closed: None,
+        })
+    }
+
+    /// The state with the number of one start more, and the logs open.
+    ///
+    /// # Errors
+    ///
+    /// When there are no more numbers.
+    pub fn next_start(&self) -> Result<Self, StoreError> {
+        if self.starts >= STARTS_MAX {
+            return Err(StoreError::Refused(format!(
+                "this node has used up its {STARTS_MAX} starts: copy the files to a node with fresh data"
+            )));
+        }
+        Ok(Self {
+            starts: self.starts + 1,
+            closed: None,
+            ..self.clone()
         })
     }
 

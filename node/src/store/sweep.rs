@@ -60,7 +60,7 @@ async fn sweep_directory(
     let mut moved = 0;
     for (name, ..) in list(disk, directory).await? {
         let Some(blob) = blob_named(&name) else { continue };
-        let current = blob.starts() == shared.state.starts && blob.node() == shared.state.node;
+        let current = blob.starts() >= shared.state.starts && blob.node() == shared.state.node;
         if current || read_row(shared.rows.snapshot().as_ref(), blob)?.is_some() {
             continue;
         }

@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use filegrid_tree::{Base, Command, Extent, FileContent, Protocol, Publication, Row, TreePath, lookup};
+use filegrid_tree::{
+    Base, Command, Extent, FileContent, Protocol, Publication, Row, TreeError, TreePath, lookup,
+};
 use futures::channel::mpsc;
 use futures::executor::{LocalPool, LocalSpawner};
 use futures::task::LocalSpawnExt;
@@ -17,6 +19,7 @@ use super::log::{Durability, LogOptions, Position};
 use super::rows::{ModelRows, Rows};
 use super::*;
 use crate::disk::sim::{Faults, Random, SimDisk};
+use crate::error::Error;
 use crate::ring::AlignedBuf;
 
 const ASSOCIATION: [u8; 16] = [9; 16];
@@ -64,6 +67,7 @@ fn open(disk: &SimDisk, rows: &ModelRows, starts: u32, closed: Option<Position>)
         closed: None,
     };
     let shared = Shared {
+        starts: Arc::new(Starts::new(data(), state.clone())),
         state,
         data: data(),
         rows: Arc::clone(&rows),
@@ -140,7 +144,7 @@ async fn store_bytes(
         writer.write(buffer).await?;
         writer.finish().await?.0
     } else {
-        let id = store.blob_id();
+        let id = store.blob_id()?;
         let blob = InlineBlob {
             id,
             bytes: bytes.to_vec(),
@@ -411,4 +415,35 @@ fn a_flipped_bit_is_reported_and_never_served() {
         let found = life.pool.run_until(read(&life.store, &path));
         assert!(matches!(found, Err(StoreError::Damaged(_))), "{found:?}");
     }
+}
+
+#[test]
+fn ids_that_run_low_go_on_with_a_further_start() {
+    let disk = SimDisk::new(1, Faults::default());
+    let mut life = open(&disk, &ModelRows::default(), 1, None).unwrap();
+    let Life { pool, store, owner } = &mut life;
+    let makers = [&store.0.ids, owner.ids()];
+    let make = Command::MakeDir {
+        path: TreePath::parse("/a/b").unwrap(),
+        parents: true,
+        existing_ok: false,
+    };
+    pool.run_until(async {
+        store.tend_ids().await.unwrap();
+        makers.iter().for_each(|ids| ids.borrow_mut().skip(u32::MAX));
+        let refused = Error::from(store.blob_id().unwrap_err());
+        assert!(matches!(refused, Error::Unavailable { .. }), "{refused}");
+        let refused = store.blob_writer(&ASSOCIATION).await;
+        assert!(matches!(refused, Err(StoreError::Tree(TreeError::NoIds))));
+        let made = store.commit(ASSOCIATION, Protocol::Api, make.clone(), Vec::new(), Vec::new());
+        assert!(matches!(made.await, Err(StoreError::Tree(TreeError::NoIds))));
+        store.tend_ids().await.unwrap();
+        store.tend_ids().await.unwrap();
+        let starts = makers.map(|ids| ids.borrow_mut().next_id().unwrap().starts());
+        assert_eq!(starts, [2, 3]);
+        let made = store.commit(ASSOCIATION, Protocol::Api, make, Vec::new(), Vec::new());
+        made.await.unwrap();
+        let disk: Rc<dyn Disk> = Rc::new(disk.power_cycle(Faults::default()));
+        assert_eq!(State::load(&disk, &data()).await.unwrap().unwrap().starts, 3);
+    });
 }

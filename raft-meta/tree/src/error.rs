@@ -46,6 +46,9 @@ pub enum TreeError {
     /// More than one change can hold.
     #[error("too much for one request: send it in several")]
     TooLarge,
+    /// The ids of this start are used up, and there is no further one yet.
+    #[error("there are no ids left: try again soon")]
+    NoIds,
     /// A row that cannot be read.
     #[error("the tree is damaged: {0}")]
     Damaged(String),

@@ -25,7 +25,7 @@ pub use self::apply::{Sink, apply};
 pub use self::change::{Change, Op, PurgedEntry};
 pub use self::command::{Base, Command, FileContent, Publication, Sum};
 pub use self::error::{PathError, TreeError};
-pub use self::id::{BlobId, DirId, Id, IdMaker, ROOTS};
+pub use self::id::{BlobId, DirId, Id, IdMaker, ROOTS, STARTS_MAX};
 pub use self::overlay::Overlay;
 pub use self::path::{NAME_MAX_BYTES, PATH_MAX_BYTES, TreePath};
 pub use self::purge::purge_step;

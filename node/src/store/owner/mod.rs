@@ -119,6 +119,11 @@ impl Owner {
         self.directory.join("blobs")
     }
 
+    /// What makes the ids of directories.
+    pub(crate) fn ids(&self) -> &RefCell<IdMaker> {
+        &self.ids
+    }
+
     /// Whether a write of the log has failed: nothing is acknowledged any more.
     #[must_use]
     pub fn is_fenced(&self) -> bool {

@@ -45,7 +45,7 @@ impl Work<'_> {
         let Some(Row::Dir(old)) = self.row(directory, name)? else {
             return self.delete_one(directory, name);
         };
-        let id = self.ids.next_id();
+        let id = self.ids.next_id()?;
         self.push(Op::Detach {
             directory,
             name: name.to_owned(),

@@ -23,7 +23,7 @@ impl Work<'_> {
             Some(Row::Dir(_)) => Err(TreeError::Exists(path.to_string())),
             Some(Row::File(_)) => Err(TreeError::NotDirectory(path.to_string())),
             None => {
-                let id = self.ids.next_id();
+                let id = self.ids.next_id()?;
                 self.new_dir(directory, name, id);
                 Ok(())
             }

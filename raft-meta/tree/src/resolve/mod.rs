@@ -175,7 +175,7 @@ impl Work<'_> {
                 Some(Row::Dir(row)) => row.id,
                 Some(Row::File(_)) => return Err(TreeError::NotDirectory(shown(names, depth))),
                 None if make => {
-                    let id = self.ids.next_id();
+                    let id = self.ids.next_id()?;
                     self.new_dir(at, name, id)
                 }
                 None => return Err(TreeError::NotFound(shown(names, depth))),

@@ -221,7 +221,9 @@ impl Twin {
         };
         for fresh in &plan.extents {
             let last = extents.last().map(|extent| extent.blob);
-            let blob = last.filter(|_| !fresh).unwrap_or_else(|| self.blobs.next_id());
+            let blob = last
+                .filter(|_| !fresh)
+                .unwrap_or_else(|| self.blobs.next_id().unwrap());
             extents.push(Extent {
                 blob,
                 offset: 3,
