@@ -179,7 +179,8 @@ fn pages(
             }
         })
         .unwrap();
-        assert!(walked.len() - begun <= page, "the walk went on");
+        assert!(walked.len() - begun <= page, "the walk goes on after a break");
+        assert!(walked.len() <= rows.keys.len(), "the walk goes round");
         match walked.last() {
             Some((last, _)) if walked.len() - begun == page => after = Some(TreePath::parse(last).unwrap()),
             _ => return (found, walked),

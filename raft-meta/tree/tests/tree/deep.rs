@@ -73,6 +73,7 @@ fn count(rows: &Rows, after: usize) -> usize {
         Some(&after),
         &mut |path, _| {
             depth += 1;
+            assert!(depth < rows.keys.len(), "the walk goes round");
             assert_eq!(path.len(), 2 * depth);
             ControlFlow::Continue(())
         },
