@@ -156,3 +156,51 @@ fn an_alert_is_not_answered_with_another() {
     server.fail(&error);
     assert!(server.outgoing().is_empty());
 }
+
+/// Content, and how much padding is behind it.
+fn records() -> impl Strategy<Value = Vec<(usize, usize)>> {
+    let content = prop_oneof![Just(0_usize), 1..40_usize, 1000..16_000_usize];
+    proptest::collection::vec((content, prop_oneof![Just(0_usize), 0..300_usize]), 1..20)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_the_room_and_the_pieces_the_bytes_are_the_same(
+        records in records(),
+        pieces in proptest::collection::vec(prop_oneof![1..50_usize, 1000..30_000_usize], 1..20),
+        rooms in proptest::collection::vec(prop_oneof![1..50_usize, 1000..40_000_usize], 1..20),
+    ) {
+        static TLS: std::sync::OnceLock<(Arc<Tls>, tempfile::TempDir)> = std::sync::OnceLock::new();
+        let (tls, _) = TLS.get_or_init(tls);
+        let (mut server, mut forger) = forged(tls);
+        let (mut sent, mut wire) = (Vec::new(), Vec::new());
+        for (length, padding) in records {
+            let content: Vec<u8> = (0..length).map(|at| (sent.len() + at).to_le_bytes()[0]).collect();
+            wire.extend(forger.seal(23, &[content.as_slice(), &[23], &vec![0; padding]].concat()));
+            sent.extend(content);
+        }
+        let (mut got, mut rest) = (Vec::new(), wire.as_slice());
+        let (mut pieces, mut rooms) = (pieces.iter().cycle(), rooms.iter().cycle());
+        while !rest.is_empty() {
+            let room = server.room();
+            prop_assert!(!room.is_empty());
+            let n = room.len().min(rest.len()).min(*pieces.next().unwrap());
+            room[..n].copy_from_slice(&rest[..n]);
+            server.received(n);
+            rest = &rest[n..];
+            loop {
+                let mut room = vec![0; *rooms.next().unwrap()];
+                let n = server.read(&mut room).unwrap();
+                got.extend_from_slice(&room[..n]);
+                if n < room.len() {
+                    break;
+                }
+            }
+            server.rest();
+        }
+        prop_assert!(got == sent);
+        prop_assert_eq!(server.unopened(), 0);
+    }
+}
