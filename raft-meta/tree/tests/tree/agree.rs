@@ -212,14 +212,22 @@ impl Model {
     pub(crate) fn place(&self, place: &Place) -> TreePath {
         match place {
             Place::Named(path) => path.clone(),
-            Place::There(_, below) if self.entries.is_empty() => {
-                TreePath::parse(below.as_deref().unwrap_or_default()).unwrap()
-            }
-            Place::There(at, below) => {
-                let names = self.entries.keys().nth(at % self.entries.len()).unwrap();
-                path(names).join(&TreePath::parse(below.as_deref().unwrap_or_default()).unwrap())
+            Place::There(at) => path(self.nth(*at, |names, _| !names.is_empty())),
+            Place::In(at, name) => {
+                let above = path(self.nth(*at, |_, entry| entry.file.is_none()));
+                above.join(&TreePath::parse(name).unwrap())
             }
         }
+    }
+
+    /// One of the paths that are there and wanted; the root if there are none.
+    fn nth(&self, at: usize, wanted: impl Fn(&[String], &Entry) -> bool) -> &[String] {
+        let all: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(names, entry)| wanted(names, entry))
+            .collect();
+        all.get(at % all.len().max(1)).map_or(&[], |(names, _)| names)
     }
 
     /// Learns the versions that the tree has given to new contents, each higher than all before; says the highest.

@@ -21,8 +21,10 @@ pub(crate) enum Step {
 pub(crate) enum Place {
     /// As it stands.
     Named(TreePath),
-    /// One of those that are there, or a name below it.
-    There(usize, Option<String>),
+    /// One of those that are there; the root only if nothing else is.
+    There(usize),
+    /// A name in one of the directories that are there.
+    In(usize, String),
 }
 
 /// What a publication builds on.
@@ -61,20 +63,38 @@ pub(crate) enum Plan {
 
 pub(crate) fn name() -> impl Strategy<Value = String> {
     // Before and behind `/` in the order of bytes.
-    prop::sample::select(vec!["a", "b", "a!", "a0", "é"]).prop_map(str::to_owned)
+    prop::sample::select(vec!["a", "b", "a!", "a0", "b!", "c", "z", "é"]).prop_map(str::to_owned)
 }
 
-fn place() -> impl Strategy<Value = Place> {
-    let named = vec(name(), 0..4).prop_map(|names| Place::Named(TreePath::parse(&names.join("/")).unwrap()));
-    let there = (0..1000_usize, option::of(name()));
-    prop_oneof![1 => named, 2 => there.prop_map(|(at, below)| Place::There(at, below))]
+fn named() -> impl Strategy<Value = Place> {
+    vec(name(), 0..4).prop_map(|names| Place::Named(TreePath::parse(&names.join("/")).unwrap()))
+}
+
+fn there() -> impl Strategy<Value = Place> {
+    (0..1000_usize).prop_map(Place::There)
+}
+
+/// Mostly one that is there.
+fn old() -> impl Strategy<Value = Place> {
+    prop_oneof![1 => named(), 9 => there()]
+}
+
+/// Mostly one that could be there.
+fn new() -> impl Strategy<Value = Place> {
+    let within = (0..1000_usize, name()).prop_map(|(at, name)| Place::In(at, name));
+    prop_oneof![1 => named(), 1 => there(), 5 => within]
+}
+
+/// A root, mostly the association's.
+fn root() -> impl Strategy<Value = Place> {
+    prop_oneof![1 => there(), 1 => Just(Place::Named(TreePath::root()))]
 }
 
 fn file() -> impl Strategy<Value = FilePlan> {
     let on =
         prop_oneof![4 => Just(On::Any), 1 => Just(On::Absent), 2 => Just(On::Current), 1 => Just(On::Other)];
     let extents = vec(prop::bool::weighted(0.7), 0..4);
-    (place(), extents, on, any::<bool>(), option::of(0..1000_i64)).prop_map(
+    (new(), extents, on, any::<bool>(), option::of(0..1000_i64)).prop_map(
         |(place, extents, on, summed, mtime)| FilePlan {
             place,
             extents,
@@ -85,14 +105,20 @@ fn file() -> impl Strategy<Value = FilePlan> {
     )
 }
 
+/// Mostly one: all of a list have to succeed.
+fn moves() -> impl Strategy<Value = Vec<(Place, Place)>> {
+    let one = || (old(), new());
+    prop_oneof![2 => vec(one(), 1), 1 => vec(one(), 2..4)]
+}
+
 fn plan() -> impl Strategy<Value = Plan> {
     prop_oneof![
         1 => Just(Plan::CreateRoot),
         8 => (vec(file(), 1..4), prop::bool::weighted(0.8)).prop_map(|(files, make)| Plan::Publish(files, make)),
-        4 => (place(), any::<bool>(), any::<bool>()).prop_map(|(at, parents, ok)| Plan::MakeDir(at, parents, ok)),
-        8 => (vec((place(), place()), 1..4), any::<bool>()).prop_map(|(moves, replace)| Plan::Move(moves, replace)),
-        3 => (vec(place(), 1..3), place()).prop_map(|(paths, root)| Plan::Delete(paths, root)),
-        1 => (place(), 0..1000_i64).prop_map(|(at, mtime)| Plan::SetTime(at, mtime)),
+        6 => (new(), any::<bool>(), any::<bool>()).prop_map(|(at, parents, ok)| Plan::MakeDir(at, parents, ok)),
+        12 => (moves(), any::<bool>()).prop_map(|(moves, replace)| Plan::Move(moves, replace)),
+        1 => (vec(old(), 1..3), root()).prop_map(|(paths, root)| Plan::Delete(paths, root)),
+        1 => (old(), 0..1000_i64).prop_map(|(at, mtime)| Plan::SetTime(at, mtime)),
         4 => vec(0..1000_usize, 1..4).prop_map(Plan::SetSha256),
     ]
 }
@@ -106,5 +132,5 @@ pub(crate) fn steps(count: usize) -> impl Strategy<Value = Vec<Step>> {
         3 => (1..6_usize).prop_map(Step::Apply),
         2 => (1..4_usize).prop_map(Step::Purge),
     ];
-    vec(step, 1..count)
+    vec(step, count / 2..count)
 }

@@ -7,10 +7,10 @@ use crate::plan::{FilePlan, On, Place, Plan, Step, steps};
 use crate::twin::Twin;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn the_tree_does_what_the_model_does(steps in steps(40)) {
+    fn the_tree_does_what_the_model_does(steps in steps(80)) {
         let mut twin = Twin::new();
         for step in &steps {
             twin.step(step);
