@@ -80,7 +80,9 @@ impl Session {
 
     /// Where received bytes are put; say with [`Session::received`] how many.
     pub fn room(&mut self) -> &mut [u8] {
-        self.incoming.room(TLS_BUFFER_MIN_BYTES, TLS_BUFFER_MAX_BYTES)
+        // With what is there already: a peer that stops within a record holds no more than the least buffer.
+        let least = TLS_BUFFER_MIN_BYTES.saturating_sub(self.incoming.bytes().len());
+        self.incoming.room(least, TLS_BUFFER_MAX_BYTES)
     }
 
     /// Takes `n` bytes that were put into the room.

@@ -4,6 +4,7 @@ use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use rustls::ConnectionTrafficSecrets;
 
 use super::*;
+use crate::limits::TLS_BUFFER_MIN_BYTES;
 
 /// Seals what no decent client would, in TLS 1.3.
 struct Forger {
@@ -144,6 +145,21 @@ fn nothing_is_read_behind_the_last_word() {
     assert_eq!(server.read(&mut [0; 64]).unwrap(), 4);
     assert!(server.is_closed());
     assert_eq!(server.read(&mut [0; 64]).unwrap(), 0);
+}
+
+#[test]
+fn half_a_record_takes_no_more_than_the_least_buffer() {
+    let (tls, _data) = tls();
+    let (mut server, mut forger) = forged(&tls);
+    let record = forger.seal(23, &[vec![7; 1 << 14], vec![23]].concat());
+    let (all_but_one, last) = record.split_at(record.len() - 1);
+    for piece in all_but_one.chunks(1000) {
+        receive(&mut server, piece);
+        assert_eq!(server.read(&mut [0; 1 << 14]).unwrap(), 0);
+        assert_eq!(server.unopened() + server.room().len(), TLS_BUFFER_MIN_BYTES);
+    }
+    receive(&mut server, last);
+    assert_eq!(server.read(&mut [0; 1 << 15]).unwrap(), 1 << 14);
 }
 
 #[test]
