@@ -81,6 +81,43 @@ fn every_path_of_the_tree_can_be_named() {
 }
 
 #[test]
+fn what_moves_have_taken_too_deep_is_listed_and_not_left_out() {
+    let server = Server::start();
+    let below = format!("/{}", "d".repeat(254)).repeat(14);
+    server.call("/api/mkdir", json!({"Params": format!("/a{below}")}));
+    server.put(&format!("/b{below}/f"), b"1");
+    let moves = |from: &str, to: &str| {
+        server.call("/api/move", json!({"Movelist": [{"from": from, "to": to}]}));
+    };
+    moves("/b", &format!("/a{below}/b"));
+    let mut expected: Vec<_> = (0..15)
+        .map(|depth| format!("/a{}", &below[..depth * 255]))
+        .collect();
+    let top = expected[14].clone();
+    expected.extend((0..15).map(|depth| format!("{top}/b{}", &below[..depth * 255])));
+    let listed = server.call("/api/list/dirs", json!({}));
+    let listed = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["path"].as_str().unwrap());
+    assert_eq!(listed.collect::<Vec<_>>(), expected);
+    expected.insert(0, "/".to_owned());
+    expected.push(format!("{top}/b{below}/f"));
+    assert_eq!(server.tree(), expected);
+    let prepare = || {
+        server.json(
+            &server.token,
+            "/api/download/prepare",
+            &json!({"Filelist": ["/"]}),
+        )
+    };
+    prepare().is_problem(413);
+    moves(&format!("{top}/b"), "/b");
+    assert_eq!(prepare().status, 200);
+}
+
+#[test]
 fn errors_show_paths_as_the_user_sees_them() {
     let server = Server::start();
     server.put("/box/hidden/f", b"1");

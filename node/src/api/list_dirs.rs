@@ -60,7 +60,7 @@ impl Api {
                     if piece.len() < LISTING_PIECE_BYTES {
                         return ControlFlow::Continue(());
                     }
-                    more = TreePath::parse(path).ok();
+                    more = TreePath::parse_walked(path).ok();
                     ControlFlow::Break(())
                 },
             )?;

@@ -87,7 +87,7 @@ impl Api {
                     if piece.len() < LISTING_PIECE_BYTES && left > 0 {
                         return ControlFlow::Continue(());
                     }
-                    more = TreePath::parse(path).ok();
+                    more = TreePath::parse_walked(path).ok();
                     ControlFlow::Break(())
                 },
             )?;

@@ -8,7 +8,7 @@ use super::{Api, path_of, request};
 use crate::auth::{Principal, Scope};
 use crate::error::Error;
 use crate::http::exchange::Exchange;
-use crate::limits::PREPARED_FILES_MAX_COUNT;
+use crate::limits::{PATH_MAX_BYTES, PREPARED_FILES_MAX_COUNT};
 
 impl Api {
     pub(super) async fn prepare(&self, exchange: &mut Exchange) -> Result<(), Error> {
@@ -47,7 +47,7 @@ impl Api {
             .filter(|_| *path != principal.root)
             .unwrap_or_else(|| path.clone());
         let mut files = Vec::new();
-        let mut too_many = false;
+        let (mut too_many, mut too_deep) = (false, false);
         let found = walk(
             view.as_ref(),
             principal.association,
@@ -57,13 +57,16 @@ impl Api {
                 if row.is_dir() {
                     return ControlFlow::Continue(());
                 }
-                if let Ok(found) = TreePath::parse(found) {
-                    let name = found
-                        .strip_prefix(&above)
-                        .unwrap_or_else(|| found.clone())
-                        .to_string();
-                    files.push((found, name.trim_start_matches('/').to_owned()));
-                }
+                // Moves can take files deeper than any path that may be sent, and than an archive can name.
+                let Ok(found) = TreePath::parse(found) else {
+                    too_deep = true;
+                    return ControlFlow::Break(());
+                };
+                let name = found
+                    .strip_prefix(&above)
+                    .unwrap_or_else(|| found.clone())
+                    .to_string();
+                files.push((found, name.trim_start_matches('/').to_owned()));
                 too_many = before.len() + files.len() > PREPARED_FILES_MAX_COUNT;
                 if too_many {
                     ControlFlow::Break(())
@@ -72,6 +75,11 @@ impl Api {
                 }
             },
         )?;
+        if too_deep {
+            return Err(Error::TooLarge(format!(
+                "a file in the download has a path of more than {PATH_MAX_BYTES} bytes: move it further up first"
+            )));
+        }
         if too_many {
             return Err(Error::TooLarge(format!(
                 "more than {PREPARED_FILES_MAX_COUNT} files in one download"

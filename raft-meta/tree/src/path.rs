@@ -29,6 +29,16 @@ impl TreePath {
         if text.len() > PATH_MAX_BYTES {
             return Err(PathError::TooLong);
         }
+        Self::parse_walked(text)
+    }
+
+    /// As [`TreePath::parse`], for a path that a walk has shown: of any length, since moves can take directories
+    /// deeper than any path that may be sent.
+    ///
+    /// # Errors
+    ///
+    /// `..`, NUL, and a name that is too long.
+    pub fn parse_walked(text: &str) -> Result<Self, PathError> {
         if text.contains('\0') {
             return Err(PathError::Nul);
         }
@@ -139,6 +149,8 @@ mod tests {
         assert_eq!(shown(&"x".repeat(256)), Err(PathError::NameTooLong));
         assert_eq!(shown(&"x".repeat(255)).unwrap().len(), 256);
         assert_eq!(shown(&"x/".repeat(2049)), Err(PathError::TooLong));
+        let walked = "/x".repeat(2049);
+        assert_eq!(TreePath::parse_walked(&walked).unwrap().to_string(), walked);
         assert_eq!(TreePath::parse_chroot("a\\b"), Err(PathError::Backslash));
     }
 
