@@ -1,6 +1,6 @@
 use std::future::Future;
 use std::io::{IoSlice, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -123,6 +123,9 @@ fn an_end_within_a_record_is_none_that_was_only_not_said() {
                 }
                 assert_eq!(sealed.len(), 2 * 1022);
                 stream.sock.write_all(&sealed[..1022 + kept]).unwrap();
+                stream.sock.shutdown(Shutdown::Write).unwrap();
+                // Closing before the server's tickets are read would reset the connection.
+                std::io::copy(&mut stream.sock, &mut std::io::sink()).unwrap();
             },
             |stream, watch| async move {
                 let mut inbound = Inbound::new(stream, watch, Vec::new());
