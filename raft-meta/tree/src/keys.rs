@@ -7,7 +7,7 @@
 //! | `x`, directory (16), name | version (8, little endian) of a file without a SHA-256 |
 //! | `q`, directory (16) | association (16): detached, to be purged |
 //!
-//! `a`, `b`, `p` and `s` belong to the node's store.
+//! `a`, `b`, `p` and `s` belong to the node's store, which also notes the association behind the version of an `x`.
 
 use crate::{DirId, Id};
 
