@@ -40,6 +40,8 @@ pub struct Raw {
     pub log_reserve_segments: u32,
     /// Uploads are refused below this much free space.
     pub low_water_mib: u64,
+    /// MiB a second that large files are verified at; 0: not at all.
+    pub scrub_mib_s: u32,
     /// Lifetime of a token.
     pub token_lifetime_s: u64,
     /// Age at which a signing key is replaced.
@@ -80,6 +82,7 @@ impl Default for Raw {
             log_ready_segments: 3,
             log_reserve_segments: 2,
             low_water_mib: 1024,
+            scrub_mib_s: 8,
             token_lifetime_s: 900,
             key_rotation_days: 30,
             login_threads: 2,

@@ -99,6 +99,14 @@ pub const SUMS_PER_CHANGE_MAX_COUNT: usize = 512;
 pub const SUM_LOOK_MAX_COUNT: usize = 10_000;
 /// Bytes summed before what is known becomes a change, so that a sum waits for no more than a few seconds.
 pub const SUMS_PER_CHANGE_MAX_BYTES: u64 = 4 << 30;
+/// Entries of the tree that the scrub looks at in one go: a few milliseconds.
+pub const SCRUB_LOOK_MAX_COUNT: usize = 10_000;
+/// Bytes that the scrub reads between two notes of where it is: what a restart makes it read again.
+pub const SCRUB_SAVE_BYTES: u64 = 256 << 20;
+/// Pause between two rounds of the scrub, and after what it could not read, in milliseconds.
+pub const SCRUB_PAUSE_MS: u64 = 60_000;
+/// Pause of the scrub while it looks for the next file, in milliseconds.
+pub const SCRUB_LOOK_PAUSE_MS: u64 = 10;
 /// Ranges of one request: more than any client needs, few enough to answer one by one.
 pub const RANGES_MAX_COUNT: usize = 64;
 /// Longest token that is looked at.

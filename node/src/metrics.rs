@@ -25,5 +25,9 @@ pub static PAYLOAD_RECEIVED: Counter = Counter(AtomicU64::new(0));
 pub static PAYLOAD_SENT: Counter = Counter(AtomicU64::new(0));
 /// Payload bytes of large blobs that were copied on their way to the disk.
 pub static PAYLOAD_COPIED: Counter = Counter(AtomicU64::new(0));
+/// Bytes of large files that the scrub has read.
+pub static SCRUBBED: Counter = Counter(AtomicU64::new(0));
+/// Large blobs that did not match their checksums.
+pub static BLOBS_DAMAGED: Counter = Counter(AtomicU64::new(0));
 /// Changes acknowledged.
 pub static CHANGES: Counter = Counter(AtomicU64::new(0));

@@ -14,11 +14,13 @@ use crate::clock;
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
 use crate::http::exchange::{self, TOO_MANY, resume, serve_plain, serve_tls};
+use crate::limits;
 use crate::mailbox::{Mailbox, Sender};
 use crate::metrics;
 use crate::net::{Acceptor, Admission, Drain, Handoff, Handshakes, Sweeper};
 use crate::ring::{self, Listener};
 use crate::store::log::Position;
+use crate::store::scrub::{Scrub, Scrubbed};
 use crate::store::{self, Opening, Owner, OwnerRequest, Shared, Spawn, Store, SumCursor, log_directory};
 use crate::tls::Tls;
 
@@ -162,6 +164,10 @@ async fn live(
         }
     }
     ring::spawn(sum(store.clone()));
+    if config.raw.scrub_mib_s > 0 {
+        let bytes_s = (u64::from(config.raw.scrub_mib_s) << 20) / u64::from(config.shards.max(1));
+        ring::spawn(scrub(store.clone(), bytes_s));
+    }
     look_after(&owners, &config, &store, &stop, number, &registrar, &prepared).await;
     let cut_off = drain
         .drain(&sweeper, Duration::from_secs(config.raw.drain_s))
@@ -374,5 +380,22 @@ impl Load {
         let more_changes = changes - std::mem::replace(&mut self.changes, changes);
         let more_bytes = bytes - std::mem::replace(&mut self.bytes, bytes);
         more_changes > BUSY_CHANGES || more_bytes > BUSY_BYTES
+    }
+}
+
+/// Verifies large files in the background, at so many bytes a second.
+async fn scrub(store: Store, bytes_s: u64) {
+    let mut scrub = Scrub::default();
+    loop {
+        let pause_ms = match store.scrub_step(&mut scrub).await {
+            Ok(Scrubbed::Bytes(0)) => limits::SCRUB_LOOK_PAUSE_MS,
+            Ok(Scrubbed::Bytes(read)) => read * 1000 / bytes_s.max(1),
+            Ok(Scrubbed::Round) => limits::SCRUB_PAUSE_MS,
+            Err(error) => {
+                tracing::warn!(%error, "the scrub cannot read a file");
+                limits::SCRUB_PAUSE_MS
+            }
+        };
+        ring::sleep(Duration::from_millis(pause_ms)).await;
     }
 }

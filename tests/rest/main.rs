@@ -16,6 +16,7 @@ mod framing;
 mod options;
 mod paths;
 mod routes;
+mod scrub;
 mod status;
 mod support;
 mod tokens;

@@ -131,7 +131,7 @@ impl Server {
         self.restart();
     }
 
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.child.wait().unwrap();
         let next = Self::on(&self.data, std::mem::take(&mut self.settings));
         let directory = self.directory.take();

@@ -104,6 +104,24 @@ impl Piece {
         }
     }
 
+    /// Reads a piece of a large blob past the page cache, in whole blocks, into a buffer that has room for one block
+    /// more than the piece: where it lies in there, or `None` if the file is too short.
+    pub(crate) async fn read_blocks(
+        &self,
+        mut buffer: AlignedBuf,
+    ) -> Result<(AlignedBuf, Option<std::ops::Range<usize>>), StoreError> {
+        let Self::File { file, offset, length } = self else {
+            return Ok((buffer, None));
+        };
+        let skipped = usize::try_from(offset % limits::BLOCK_BYTES as u64).unwrap_or(0);
+        let end = skipped.saturating_add(usize::try_from(*length).unwrap_or(usize::MAX));
+        buffer.clear();
+        buffer.resize_zeroed(end.next_multiple_of(limits::BLOCK_BYTES));
+        let (read, buffer) = file.read_at(buffer, offset - skipped as u64).await;
+        let read = read.map_err(|error| StoreError::Disk(format!("cannot read a blob: {error}")))?;
+        Ok((buffer, (end <= read).then_some(skipped..end)))
+    }
+
     /// The bytes of a small blob; empty for a file.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -216,7 +234,13 @@ impl Reader {
         self.disk
             .open(&path, OpenHow { direct, ..READ })
             .await
-            .map_err(|error| StoreError::disk("open", &path, &error))
+            .map_err(|error| match error.kind() {
+                // Pinned blobs do not go away: the scrub has taken it, or somebody else has.
+                std::io::ErrorKind::NotFound => {
+                    StoreError::Damaged(format!("{} is not there: found damaged, or lost", path.display()))
+                }
+                _ => StoreError::disk("open", &path, &error),
+            })
     }
 
     async fn segment(&self, log: u8, segment: u32, direct: bool) -> Result<Rc<dyn DiskFile>, StoreError> {

@@ -14,6 +14,7 @@ mod owner;
 mod pins;
 mod record;
 pub mod rows;
+pub mod scrub;
 mod starts;
 mod state;
 mod sums;

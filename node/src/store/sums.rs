@@ -146,6 +146,11 @@ impl Store {
             Err(StoreError::Damaged(place)) => {
                 tracing::error!(place, name, "a file is damaged");
                 self.mark_unreadable(version);
+                if let Some(row) = self.file_at(directory, &name)?
+                    && let Some(file) = self.open_row(&association, row)?
+                {
+                    self.scrub_file(association, file).await?;
+                }
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -188,18 +193,10 @@ impl Store {
                     sha256.update(piece.bytes());
                     crc32.update(piece.bytes());
                 }
-                Piece::File { file, offset, length } => {
-                    // Whole blocks, since the page cache is passed by.
-                    let skipped = usize::try_from(offset % limits::BLOCK_BYTES as u64).unwrap_or(0);
-                    let end = skipped + usize::try_from(*length).unwrap_or(usize::MAX);
-                    buffer.clear();
-                    buffer.resize_zeroed(end.next_multiple_of(limits::BLOCK_BYTES));
-                    let (read, back) = file.read_at(buffer, offset - skipped as u64).await;
+                Piece::File { .. } => {
+                    let (back, range) = piece.read_blocks(buffer).await?;
                     buffer = back;
-                    let read =
-                        read.map_err(|error| StoreError::Disk(format!("cannot read a blob: {error}")))?;
-                    let bytes = buffer.get(skipped..end).filter(|_| end <= read);
-                    let bytes = bytes.ok_or_else(|| {
+                    let bytes = range.and_then(|range| buffer.get(range)).ok_or_else(|| {
                         StoreError::Damaged(format!("version {} is cut off", opened.row.version))
                     })?;
                     sha256.update(bytes);

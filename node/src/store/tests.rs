@@ -447,3 +447,65 @@ fn ids_that_run_low_go_on_with_a_further_start() {
         assert_eq!(State::load(&disk, &data()).await.unwrap().unwrap().starts, 3);
     });
 }
+
+#[test]
+fn the_scrub_takes_a_damaged_large_blob_away_and_leaves_the_others() {
+    use super::scrub::{Scrub, Scrubbed};
+    let disk = SimDisk::new(1, Faults::default());
+    let rows = ModelRows::default();
+    let mut life = open(&disk, &rows, 1, None).unwrap();
+    let large: Vec<u64> = (1..)
+        .filter(|value| bytes_of(*value).len() > 140_000)
+        .take(3)
+        .collect();
+    for (number, value) in large.iter().enumerate() {
+        life.pool
+            .run_until(publish(&life.store, &format!("n{number}"), *value, false))
+            .unwrap();
+    }
+    let round = |life: &mut Life, scrub: &mut Scrub| {
+        let mut bytes = 0;
+        loop {
+            match life.pool.run_until(life.store.scrub_step(scrub)).unwrap() {
+                Scrubbed::Bytes(read) => bytes += read,
+                Scrubbed::Round => return bytes,
+            }
+        }
+    };
+    let mut scrub = Scrub::default();
+    let all: usize = large.iter().map(|value| 2 * bytes_of(*value).len()).sum();
+    assert_eq!(
+        round(&mut life, &mut scrub),
+        all as u64,
+        "both halves of each pair are read"
+    );
+    let blobs = disk.files(|path| path.to_string_lossy().contains("/blobs/"));
+    let (path, _) = blobs[2].clone();
+    disk.flip_bit(&path, 8 * 70_000 + 3);
+    round(&mut life, &mut scrub);
+    let (mut intact, mut damaged) = (0, 0);
+    for (number, value) in large.iter().enumerate() {
+        for path in paths(&format!("n{number}")) {
+            match life.pool.run_until(read(&life.store, &path)) {
+                Ok(found) if found == Some(bytes_of(*value)) => intact += 1,
+                Err(StoreError::Damaged(_)) => damaged += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!((intact, damaged), (5, 1));
+    assert_eq!(
+        disk.files(|path| path.to_string_lossy().contains("/damaged/"))
+            .len(),
+        1
+    );
+    // Nor does a restart bring it back.
+    drop(life);
+    let mut life = open(&disk, &rows, 2, None).unwrap();
+    round(&mut life, &mut Scrub::default());
+    assert_eq!(
+        disk.files(|path| path.to_string_lossy().contains("/damaged/"))
+            .len(),
+        1
+    );
+}

@@ -67,6 +67,16 @@ impl TreePath {
         Self::parse(text)
     }
 
+    /// The path of an entry as [`crate::walk`] shows it, whatever its length: moving directories into each other makes
+    /// paths that no client can send.
+    #[must_use]
+    pub fn found(shown: &str) -> Self {
+        let names = shown.split('/').filter(|name| !name.is_empty());
+        Self {
+            names: names.map(str::to_owned).collect(),
+        }
+    }
+
     /// The names, from the root down.
     #[must_use]
     pub fn components(&self) -> &[String] {
