@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use filegrid_tree::{
     Base, Command, Extent, FileContent, Protocol, Publication, Row, TreeError, TreePath, lookup,
@@ -382,10 +383,18 @@ fn what_was_acknowledged_survives_every_power_cut() {
         .ok()
         .and_then(|seeds| seeds.parse().ok())
         .unwrap_or(200);
-    for seed in 0..seeds {
-        let caught = std::panic::catch_unwind(|| run(seed));
-        assert!(caught.is_ok(), "seed {seed} failed: replay it with SEED={seed}");
-    }
+    // A seed needs no other: every core takes the next.
+    let next = AtomicU64::new(0);
+    let work = || {
+        while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds) {
+            let caught = std::panic::catch_unwind(|| run(seed));
+            assert!(caught.is_ok(), "seed {seed} failed: replay it with SEED={seed}");
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        (0..cores).for_each(|_| drop(scope.spawn(work)));
+    });
 }
 
 #[test]
