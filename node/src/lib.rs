@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod disk;
 pub mod error;
+mod housekeeping;
 pub mod http;
 pub mod ingest;
 pub mod limits;

@@ -13,6 +13,11 @@ pub const INLINE_MAX_BYTES: usize = 128 << 10;
 /// A batch of the log is closed once it has gathered this much. Measured: four writes of 256 KiB at a time are as fast
 /// as two of 1 MiB, and their answers come one after another instead of all at once.
 pub const BATCH_TARGET_BYTES: usize = 256 << 10;
+/// Batches of the log that may wait for the disk before blobs that are staged have to wait too: with those being written,
+/// what a log keeps in memory.
+pub const BACKLOG_MAX_BATCHES: usize = 8;
+/// Segments that are kept for use beyond those that are to be ready; more go back to the filesystem, for large blobs.
+pub const READY_SPARE_SEGMENTS: usize = 8;
 /// Longest change: what one record of the log may hold beside inline blobs.
 pub const CHANGE_MAX_BYTES: usize = 4 << 20;
 

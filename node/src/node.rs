@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 
 use futures::channel::mpsc as asynchronous;
@@ -80,6 +80,7 @@ impl Node {
             pins: AllPins::new(shards),
             owners,
             shards,
+            low_water_bytes: config.low_water_bytes,
         };
         let (senders, mailboxes): (Vec<Sender<Handoff>>, Vec<Mailbox<Handoff>>) =
             (0..shards).map(|_| mailbox()).unzip();
@@ -94,6 +95,7 @@ impl Node {
             .https
             .map(|_| Tls::open(&config.certificates, &config.data))
             .transpose()?;
+        let drained = Arc::new(AtomicUsize::new(0));
         let mut requests: Vec<_> = requests.into_iter().map(Some).collect();
         let (opened, all_opened) = mpsc::channel::<Result<Opened, String>>();
         let mut threads = Vec::new();
@@ -120,6 +122,7 @@ impl Node {
                 mailbox,
                 peers: senders.clone(),
                 stop: Arc::clone(&stop),
+                drained: Arc::clone(&drained),
             };
             let opened = opened.clone();
             let thread = std::thread::Builder::new()
@@ -134,6 +137,9 @@ impl Node {
                 .recv()
                 .map_err(|_| "a shard has died while it started".to_owned())??;
         }
+        // From here on the logs are written to. Until now they were where the last stop left them, and a start that
+        // was refused can be tried again with the same result.
+        save(&config.data, &shared.state)?;
         let (addresses, reserved) = bind(&config, go)?;
         for _ in 0..shards {
             all_opened
@@ -224,16 +230,23 @@ fn prepare_data(data: &Path) -> Result<File, String> {
     Ok(lock)
 }
 
-/// The state of this start, durable before anything else is written, and where the logs were closed before it.
+fn save(data: &Path, state: &State) -> Result<(), String> {
+    let disk: Rc<dyn Disk> = Rc::new(RealDisk);
+    ring::run(None, || async move { state.save(&disk, data).await })
+        .map_err(no_ring)?
+        .map_err(|error| error.to_string())
+}
+
+fn no_ring(error: std::io::Error) -> String {
+    format!("io_uring is not usable: {error}")
+}
+
+/// The state of this start, durable before anything else is written.
 fn next_state(config: &Config) -> Result<State, String> {
     let disk: Rc<dyn Disk> = Rc::new(RealDisk);
     let (data, logs) = (config.data.clone(), config.shards);
     let run = ring::run(None, || async move {
-        let old = State::load(&disk, &data).await?;
-        let fresh = || State::fresh(logs);
-        let old = old.map_or_else(fresh, Ok)?;
-        let state = old.next_start()?;
-        state.save(&disk, &data).await?;
+        let state = State::next(&disk, &data, logs).await?;
         for log in 0..state.logs {
             let directory = log_directory(&data, log);
             for directory in [directory.clone(), directory.join("blobs")] {
@@ -245,13 +258,9 @@ fn next_state(config: &Config) -> Result<State, String> {
         }
         let synced = disk.sync_dir(&data).await;
         synced.map_err(|error| crate::store::StoreError::disk("sync", &data, &error))?;
-        Ok::<_, crate::store::StoreError>(State {
-            closed: old.closed,
-            ..state
-        })
+        Ok::<_, crate::store::StoreError>(state)
     });
-    run.map_err(|error| format!("io_uring is not usable: {error}"))?
-        .map_err(|error| error.to_string())
+    run.map_err(no_ring)?.map_err(|error| error.to_string())
 }
 
 /// What keeps ports from others while the shards bind them.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc as blocking};
 use std::time::Duration;
 
@@ -10,29 +10,16 @@ use futures::channel::{mpsc, oneshot};
 
 use crate::api::{Api, Prepared};
 use crate::auth::{Authenticator, Login, Registrar, RegistryFile};
-use crate::clock;
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
+use crate::housekeeping::{Housekeeping, scrub, sum, sweep};
 use crate::http::exchange::{self, TOO_MANY, resume, serve_plain, serve_tls};
-use crate::limits;
 use crate::mailbox::{Mailbox, Sender};
-use crate::metrics;
 use crate::net::{Acceptor, Admission, Drain, Handoff, Handshakes, Sweeper};
 use crate::ring::{self, Listener};
 use crate::store::log::Position;
-use crate::store::scrub::{Scrub, Scrubbed};
-use crate::store::{self, Opening, Owner, OwnerRequest, Shared, Spawn, Store, SumCursor, log_directory};
+use crate::store::{Opening, Owner, OwnerRequest, Shared, Spawn, Store, log_directory};
 use crate::tls::Tls;
-
-/// How often the shard looks after itself.
-const HOUSEKEEPING: Duration = Duration::from_millis(250);
-/// Looks in a minute.
-const EACH_MINUTE: u64 = 240;
-/// Changes and bytes between two looks beyond which background work waits: a few per cent of what a shard can do.
-const BUSY_CHANGES: u64 = 100;
-const BUSY_BYTES: u64 = 16 << 20;
-/// Looks after which sums are made in spite of that: half a minute.
-const SUMS_PUT_OFF_MAX: u32 = 120;
 
 /// What a shard is made from.
 pub struct ShardParts {
@@ -64,6 +51,8 @@ pub struct ShardParts {
     pub peers: Vec<Sender<Handoff>>,
     /// Set when the node is to stop.
     pub stop: Arc<AtomicBool>,
+    /// Shards that serve nobody any more.
+    pub drained: Arc<AtomicUsize>,
 }
 
 /// Said twice: when a shard's logs are recovered, and when it listens.
@@ -122,8 +111,11 @@ async fn live(
         mailbox,
         peers,
         stop,
+        drained,
         ..
     } = parts;
+    let drained = Drained(drained);
+    ensure_roots(&owners, &store, &registry).await?;
     for ((log, requests), (_, owner)) in owned.into_iter().zip(&owners) {
         tracing::debug!(log, shard = number, "owner open");
         ring::spawn(Store::serve(Rc::clone(owner), requests, Rc::clone(&spawn)));
@@ -157,24 +149,31 @@ async fn live(
     }
     let _ = opened.send(Ok(Opened));
     http.take_over(mailbox);
-    for (log, _) in &owners {
-        let swept = store::sweep(&shared, &disk, *log).await;
-        if let Err(error) = swept {
-            tracing::warn!(log, %error, "cannot sweep orphans");
-        }
-    }
+    ring::spawn(sweep(
+        shared.clone(),
+        Rc::clone(&disk),
+        owners.iter().map(|(log, _)| *log).collect(),
+    ));
     ring::spawn(sum(store.clone()));
     if config.raw.scrub_mib_s > 0 {
         let bytes_s = (u64::from(config.raw.scrub_mib_s) << 20) / u64::from(config.shards.max(1));
         ring::spawn(scrub(store.clone(), bytes_s));
     }
-    look_after(&owners, &config, &store, &stop, number, &registrar, &prepared).await;
+    let looked_after = Housekeeping {
+        owners: &owners,
+        store: &store,
+        config: &config,
+        registrar: &registrar,
+        prepared: &prepared,
+    };
+    looked_after.run(number, &stop).await?;
     let cut_off = drain
         .drain(&sweeper, Duration::from_secs(config.raw.drain_s))
         .await;
     if cut_off > 0 {
         tracing::warn!(cut_off, "connections did not finish in time");
     }
+    drained.wait_for_all(shared.shards).await;
     let mut closed = Vec::new();
     for (log, owner) in &owners {
         closed.push((*log, owner.close().await.map_err(|error| error.to_string())?));
@@ -259,143 +258,43 @@ async fn open_owners(
         ring::spawn(Rc::clone(&owner).write());
         ring::spawn(Rc::clone(&owner).run());
         store.adopt(*log, Rc::clone(&owner));
-        for tenant in parts.registry.current().tenants() {
-            let association = tenant.association().key;
-            if store.log_of(association.as_bytes()) == *log {
-                owner
-                    .ensure_root(*association.as_bytes())
-                    .await
-                    .map_err(|error| error.to_string())?;
-            }
-        }
         owners.push((*log, owner));
     }
     Ok(owners)
 }
 
-/// Housekeeping until the node is to stop or a log is fenced.
-async fn look_after(
+async fn ensure_roots(
     owners: &[(u8, Rc<Owner>)],
-    config: &Config,
     store: &Store,
-    stop: &AtomicBool,
-    number: u8,
-    registrar: &Registrar,
-    prepared: &Prepared,
-) {
-    let mut turn = 0_u64;
-    while !stop.load(Ordering::Acquire) {
-        ring::sleep(HOUSEKEEPING).await;
-        turn += 1;
-        let free = store.free_bytes().await;
-        let low = free.is_some_and(|free| free < config.low_water_bytes);
-        for (log, owner) in owners {
-            if owner.is_fenced() {
-                return;
-            }
-            owner.set_low_on_space(low);
-            if let Err(error) = tidy(owner, turn).await {
-                tracing::error!(log, %error, "housekeeping failed");
-            }
+    registry: &RegistryFile,
+) -> Result<(), String> {
+    for tenant in registry.current().tenants() {
+        let association = tenant.association().key;
+        let key = *association.as_bytes();
+        for (_, owner) in owners.iter().filter(|(log, _)| store.log_of(&key) == *log) {
+            let made = owner.ensure_root(key).await;
+            made.map_err(|error| format!("cannot make the root of {association}: {error}"))?;
         }
-        if turn.is_multiple_of(EACH_MINUTE)
-            && let Err(error) = store.tend_ids().await
-        {
-            tracing::error!(%error, "cannot get more ids: in some hours there will be none left");
-        }
-        if number == 0 && turn.is_multiple_of(EACH_MINUTE) {
-            prepared.expire();
-            tend_keys(registrar, config).await;
-        }
-    }
-}
-
-async fn tidy(owner: &Rc<Owner>, turn: u64) -> Result<(), store::StoreError> {
-    owner.remove_dead_blobs().await;
-    // Some steps at a time, so that requests come in between.
-    for _ in 0..8 {
-        if !owner.purge().await? {
-            break;
-        }
-    }
-    if turn.is_multiple_of(4) {
-        if let Some(segment) = owner.sparse_segment() {
-            let bytes = owner.compact(&segment).await?;
-            tracing::info!(segment = segment.segment, bytes, "compacted a segment");
-        }
-        owner.free_segments()?;
     }
     Ok(())
 }
 
-async fn tend_keys(registrar: &Registrar, config: &Config) {
-    let age_s = config.raw.key_rotation_days * 86_400;
-    let tended = registrar.tend_keys(clock::now_s(), age_s, config.raw.token_lifetime_s);
-    if let Err(error) = tended.await {
-        tracing::error!(%error, "cannot rotate the signing keys");
+/// Counts this shard as drained when it ends, in whichever way.
+struct Drained(Arc<AtomicUsize>);
+
+impl Drop for Drained {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
     }
 }
 
-/// Sums files in the background: gives way to transfers, but not for ever.
-async fn sum(store: Store) {
-    let mut cursor = SumCursor::default();
-    let mut load = Load::default();
-    let mut put_off = 0;
-    loop {
-        ring::sleep(HOUSEKEEPING).await;
-        if load.is_high() && put_off < SUMS_PUT_OFF_MAX {
-            put_off += 1;
-            continue;
+impl Drained {
+    /// A shard that serves nobody any more still does what the others ask of its logs.
+    async fn wait_for_all(self, shards: usize) {
+        let count = Arc::clone(&self.0);
+        drop(self);
+        while count.load(Ordering::Acquire) < shards {
+            ring::sleep(Duration::from_millis(5)).await;
         }
-        put_off = 0;
-        loop {
-            match store.sum_some(&mut cursor).await {
-                Ok(0) => break,
-                Ok(_) => ring::yield_now().await,
-                Err(store::StoreError::Fenced) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot sum files");
-                    break;
-                }
-            }
-            if load.is_high() {
-                break;
-            }
-        }
-    }
-}
-
-/// What the clients of the node do.
-#[derive(Default)]
-struct Load {
-    changes: u64,
-    bytes: u64,
-}
-
-impl Load {
-    /// Whether there has been much to do since it was last asked.
-    fn is_high(&mut self) -> bool {
-        let changes = metrics::CHANGES.get();
-        let bytes = metrics::PAYLOAD_RECEIVED.get() + metrics::PAYLOAD_SENT.get();
-        let more_changes = changes - std::mem::replace(&mut self.changes, changes);
-        let more_bytes = bytes - std::mem::replace(&mut self.bytes, bytes);
-        more_changes > BUSY_CHANGES || more_bytes > BUSY_BYTES
-    }
-}
-
-/// Verifies large files in the background, at so many bytes a second.
-async fn scrub(store: Store, bytes_s: u64) {
-    let mut scrub = Scrub::default();
-    loop {
-        let pause_ms = match store.scrub_step(&mut scrub).await {
-            Ok(Scrubbed::Bytes(0)) => limits::SCRUB_LOOK_PAUSE_MS,
-            Ok(Scrubbed::Bytes(read)) => read * 1000 / bytes_s.max(1),
-            Ok(Scrubbed::Round) => limits::SCRUB_PAUSE_MS,
-            Err(error) => {
-                tracing::warn!(%error, "the scrub cannot read a file");
-                limits::SCRUB_PAUSE_MS
-            }
-        };
-        ring::sleep(Duration::from_millis(pause_ms)).await;
     }
 }

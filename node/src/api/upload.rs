@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::http::exchange::{Exchange, Framing};
 use crate::ingest::Upload;
 use crate::multipart::boundary_of;
+use crate::store::StoreError;
 
 /// The field `meta`.
 #[derive(Deserialize)]
@@ -61,6 +62,8 @@ impl Api {
                 }
                 self.done(exchange, &receipt).await
             }
+            // It may be durable all the same, and refer to what was stored.
+            Err(StoreError::Fenced) => Err(Error::Fenced),
             Err(error) => {
                 upload.discard(&self.store, &association).await;
                 Err(error.into())

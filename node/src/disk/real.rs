@@ -16,11 +16,13 @@ pub struct RealDisk;
 impl Disk for RealDisk {
     fn open<'a>(&'a self, path: &'a Path, how: OpenHow) -> Fut<'a, io::Result<Rc<dyn DiskFile>>> {
         Box::pin(async move {
-            let file = match open(path, how, how.direct) {
-                // A filesystem without O_DIRECT says so by EINVAL.
-                Err(error) if how.direct && error.kind() == io::ErrorKind::InvalidInput => {
-                    open(path, how, false)?
-                }
+            let file = match options(how).custom_flags(flags(how, how.direct)).open(path) {
+                // A filesystem without O_DIRECT says so by EINVAL; some only after they have made the file.
+                Err(error) if how.direct && error.kind() == io::ErrorKind::InvalidInput => options(how)
+                    .create_new(false)
+                    .create(how.create_new)
+                    .custom_flags(flags(how, false))
+                    .open(path)?,
                 opened => opened?,
             };
             Ok(Rc::new(RealFile(ring::File::from_std(file)?)) as Rc<dyn DiskFile>)
@@ -53,12 +55,14 @@ impl Disk for RealDisk {
             let mut entries = Vec::new();
             for entry in std::fs::read_dir(path)? {
                 let entry = entry?;
-                let about = entry.metadata()?;
+                let kind = entry.file_type()?;
                 // All names under DATA are ours and plain ASCII; a stranger's file is not ours to touch.
                 if let Ok(name) = entry.file_name().into_string() {
-                    entries.push((name, about.len(), about.is_dir()));
+                    entries.push((name, kind.is_dir()));
                 }
             }
+            // Reading a directory blocks. Who reads many, one after the other, lets others have their turn.
+            ring::yield_now().await;
             Ok(entries)
         })
     }
@@ -71,21 +75,20 @@ impl Disk for RealDisk {
     }
 }
 
-fn open(path: &Path, how: OpenHow, direct: bool) -> io::Result<std::fs::File> {
-    let mut flags = 0;
-    if direct {
-        flags |= libc::O_DIRECT;
-    }
-    if how.dsync {
-        flags |= libc::O_DSYNC;
-    }
-    std::fs::OpenOptions::new()
+fn options(how: OpenHow) -> std::fs::OpenOptions {
+    let mut options = std::fs::OpenOptions::new();
+    options
         .read(true)
         .write(how.access == Access::ReadWrite)
         .create_new(how.create_new)
-        .mode(0o600)
-        .custom_flags(flags)
-        .open(path)
+        .mode(0o600);
+    options
+}
+
+fn flags(how: OpenHow, direct: bool) -> i32 {
+    let direct = if direct { libc::O_DIRECT } else { 0 };
+    let dsync = if how.dsync { libc::O_DSYNC } else { 0 };
+    direct | dsync
 }
 
 struct RealFile(ring::File);

@@ -83,47 +83,35 @@ impl Upload {
         let mut splitter = Splitter::new(boundary);
         let mut window = Window::new(exchange.body_remaining());
         let mut open: Option<OpenPart> = None;
-        let done = loop {
+        loop {
             if window.rest().is_empty() && !window.receive(exchange, open.as_mut()).await? {
-                break splitter.finish().map_err(malformed);
+                return splitter.finish().map_err(malformed);
             }
-            match splitter.step(window.rest()).map_err(malformed) {
-                Err(error) => break Err(error),
-                Ok(Step::NeedMore) => match window.receive(exchange, open.as_mut()).await {
-                    Ok(true) => {}
-                    Ok(false) => break splitter.finish().map_err(malformed),
-                    Err(error) => break Err(error),
-                },
-                Ok(Step::Skip { consumed } | Step::End { consumed }) => window.skip(consumed),
-                Ok(Step::PartStart { consumed, head }) => {
-                    window.skip(consumed);
-                    match self.begin(head) {
-                        Ok(part) => open = Some(part),
-                        Err(error) => break Err(error),
+            match splitter.step(window.rest()).map_err(malformed)? {
+                Step::NeedMore => {
+                    if !window.receive(exchange, open.as_mut()).await? {
+                        return splitter.finish().map_err(malformed);
                     }
                 }
-                Ok(Step::Data { consumed }) => {
+                Step::Skip { consumed } | Step::End { consumed } => window.skip(consumed),
+                Step::PartStart { consumed, head } => {
+                    window.skip(consumed);
+                    open = Some(self.begin(head)?);
+                }
+                Step::Data { consumed } => {
                     metrics::PAYLOAD_RECEIVED.add(consumed as u64);
-                    if let Some(part) = open.as_mut()
-                        && let Err(error) = part.payload(&mut window, consumed, store, association).await
-                    {
-                        break Err(error);
+                    if let Some(part) = open.as_mut() {
+                        part.payload(&mut window, consumed, store, association).await?;
                     }
                 }
-                Ok(Step::PartEnd { consumed }) => {
-                    if let Some(part) = open.take()
-                        && let Err(error) = self.end(part, &mut window, store, association).await
-                    {
-                        break Err(error);
+                Step::PartEnd { consumed } => {
+                    if let Some(part) = open.take() {
+                        self.end(part, &mut window, store, association).await?;
                     }
                     window.skip(consumed);
                 }
             }
-        };
-        if let Some(part) = open {
-            part.discard().await;
         }
-        done
     }
 
     fn begin(&self, head: PartHead) -> Result<OpenPart, Error> {

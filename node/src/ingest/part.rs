@@ -108,23 +108,13 @@ impl OpenPart {
             Target::Gathered(bytes) => Stored::Small(bytes),
             Target::Large(mut writer) => {
                 let last = window.split_off(window.kept());
-                if !last.is_empty()
-                    && let Err(error) = writer.write(last).await
-                {
-                    writer.discard().await;
-                    return Err(error.into());
+                if !last.is_empty() {
+                    writer.write(last).await?;
                 }
                 let (extent, pin) = writer.finish().await?;
                 Stored::Large(extent, pin)
             }
         };
         Ok((self.head, stored))
-    }
-
-    /// Takes away what was written.
-    pub(super) async fn discard(self) {
-        if let Target::Large(writer) = self.target {
-            writer.discard().await;
-        }
     }
 }

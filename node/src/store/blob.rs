@@ -1,5 +1,7 @@
 //! Large blobs: one file each, written past the page cache.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -21,12 +23,60 @@ pub(super) fn blob_path(blobs: &Path, blob: BlobId) -> PathBuf {
         .join(blob.to_string())
 }
 
-/// A large blob that is being written. Dropped before [`BlobWriter::finish`], it leaves a file that nothing
-/// refers to; [`BlobWriter::discard`] takes it away at once, the sweep of the next start otherwise.
-pub struct BlobWriter {
+/// What the blobs that a shard writes have in common.
+pub(super) struct BlobFiles {
     disk: Rc<dyn Disk>,
+    /// Directories that are known to be durable, by log and level. Those of an earlier start may not be: a kill between
+    /// making a directory and syncing it leaves one that looks as good as any.
+    durable: RefCell<HashSet<(u8, u8, u8)>>,
+    /// Files that were given up.
+    abandoned: RefCell<Vec<PathBuf>>,
+    /// Bytes of the disk that blobs leave to others.
+    low_water_bytes: u64,
+}
+
+impl BlobFiles {
+    pub(super) fn new(disk: Rc<dyn Disk>, low_water_bytes: u64) -> Self {
+        Self {
+            disk,
+            durable: RefCell::default(),
+            abandoned: RefCell::default(),
+            low_water_bytes,
+        }
+    }
+
+    /// Removes files that were given up. One that cannot be removed is left to the sweep of the next start.
+    pub(super) async fn remove_abandoned(&self) {
+        let abandoned = std::mem::take(&mut *self.abandoned.borrow_mut());
+        for path in abandoned {
+            if let Err(error) = self.disk.remove(&path).await {
+                tracing::debug!(path = %path.display(), %error, "an unfinished blob stays for the next sweep");
+            }
+        }
+    }
+
+    /// Makes the two levels above a blob, each synced into the one above it.
+    async fn make_parents(&self, log: u8, blobs: &Path, blob: BlobId) -> Result<(), StoreError> {
+        let [.., outer, inner, _] = blob.0;
+        if self.durable.borrow().contains(&(log, outer, inner)) {
+            return Ok(());
+        }
+        let outer_path = blobs.join(format!("{outer:02x}"));
+        let inner_path = outer_path.join(format!("{inner:02x}"));
+        for (directory, above) in [(&outer_path, blobs), (&inner_path, outer_path.as_path())] {
+            let failed = |error: std::io::Error| StoreError::disk("create", directory, &error);
+            self.disk.create_dir(directory).await.map_err(failed)?;
+            self.disk.sync_dir(above).await.map_err(failed)?;
+        }
+        self.durable.borrow_mut().insert((log, outer, inner));
+        Ok(())
+    }
+}
+
+/// A large blob that is being written. Dropped before [`BlobWriter::finish`] has succeeded, its file is removed soon.
+pub struct BlobWriter {
+    name: Name,
     file: Rc<dyn DiskFile>,
-    path: PathBuf,
     blob: BlobId,
     /// Bytes written, padding not counted.
     length: u64,
@@ -36,6 +86,22 @@ pub struct BlobWriter {
     pin: PinSet,
 }
 
+/// The name of a file that is given up unless it is kept.
+struct Name {
+    files: Rc<BlobFiles>,
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        if !self.kept {
+            let path = std::mem::take(&mut self.path);
+            self.files.abandoned.borrow_mut().push(path);
+        }
+    }
+}
+
 impl BlobWriter {
     /// Creates the file of a blob, durably named: its directory and any new parent are synced.
     ///
@@ -43,11 +109,12 @@ impl BlobWriter {
     ///
     /// If the disk refuses; that fails this upload alone.
     pub(super) async fn create(
-        disk: Rc<dyn Disk>,
-        blobs: &Path,
+        files: Rc<BlobFiles>,
+        (log, blobs): (u8, &Path),
         blob: BlobId,
         pin: PinSet,
     ) -> Result<Self, StoreError> {
+        files.make_parents(log, blobs, blob).await?;
         let path = blob_path(blobs, blob);
         let how = OpenHow {
             access: Access::ReadWrite,
@@ -55,23 +122,19 @@ impl BlobWriter {
             direct: true,
             dsync: false,
         };
-        let file = match disk.open(&path, how).await {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                make_parents(&disk, blobs, &path).await?;
-                disk.open(&path, how).await
-            }
-            opened => opened,
-        };
-        let file = file.map_err(|error| StoreError::disk("create", &path, &error))?;
-        let sum = crc32fast::Hasher::new();
+        let opened = files.disk.open(&path, how).await;
+        let file = opened.map_err(|error| StoreError::disk("create", &path, &error))?;
         Ok(Self {
-            disk,
+            name: Name {
+                files,
+                path,
+                kept: false,
+            },
             file,
-            path,
             blob,
             length: 0,
             allocated: 0,
-            sum,
+            sum: crc32fast::Hasher::new(),
             pin,
         })
     }
@@ -80,7 +143,7 @@ impl BlobWriter {
     ///
     /// # Errors
     ///
-    /// If the disk refuses.
+    /// If the disk refuses, or would have less room than blobs must leave.
     pub async fn write(&mut self, mut buffer: AlignedBuf) -> Result<AlignedBuf, StoreError> {
         let bytes = buffer.len();
         self.sum.update(&buffer);
@@ -92,11 +155,7 @@ impl BlobWriter {
                 self.allocated
                     .clamp(limits::BLOB_ALLOCATE_MIN_BYTES, limits::BLOB_ALLOCATE_MAX_BYTES),
             );
-            self.file
-                .allocate(self.allocated, more)
-                .await
-                .map_err(|error| self.failed("allocate", &error))?;
-            self.allocated += more;
+            self.allocate(more).await?;
         }
         let (written, buffer) = self.file.write_at(buffer, self.length).await;
         written.map_err(|error| self.failed("write", &error))?;
@@ -104,12 +163,27 @@ impl BlobWriter {
         Ok(buffer)
     }
 
-    /// Makes the blob durable.
+    async fn allocate(&mut self, more: u64) -> Result<(), StoreError> {
+        // The log and the tree must be able to go on when an upload does not end.
+        let free = self.name.files.disk.free_bytes(&self.name.path).await;
+        let free = free.map_err(|error| self.failed("ask for the room for", &error))?;
+        if free < self.name.files.low_water_bytes.saturating_add(more) {
+            return Err(StoreError::Full);
+        }
+        self.file
+            .allocate(self.allocated, more)
+            .await
+            .map_err(|error| self.failed("allocate", &error))?;
+        self.allocated += more;
+        Ok(())
+    }
+
+    /// Makes the blob durable. It is pinned as long as the set lives.
     ///
     /// # Errors
     ///
     /// If the disk refuses.
-    pub async fn finish(self) -> Result<(Extent, PinSet), StoreError> {
+    pub async fn finish(mut self) -> Result<(Extent, PinSet), StoreError> {
         let padded = self.length.next_multiple_of(limits::BLOCK_BYTES as u64);
         if padded < self.allocated {
             self.file
@@ -121,8 +195,10 @@ impl BlobWriter {
             .sync_data()
             .await
             .map_err(|error| self.failed("sync", &error))?;
-        if let Some(parent) = self.path.parent() {
-            self.disk
+        if let Some(parent) = self.name.path.parent() {
+            self.name
+                .files
+                .disk
                 .sync_dir(parent)
                 .await
                 .map_err(|error| self.failed("sync the directory of", &error))?;
@@ -133,14 +209,8 @@ impl BlobWriter {
             length: self.length,
             crc32: self.sum.finalize(),
         };
+        self.name.kept = true;
         Ok((extent, self.pin))
-    }
-
-    /// Takes away an unfinished blob.
-    pub async fn discard(self) {
-        if let Err(error) = self.disk.remove(&self.path).await {
-            tracing::debug!(path = %self.path.display(), %error, "an unfinished blob stays for the next sweep");
-        }
     }
 
     /// Bytes written so far.
@@ -150,20 +220,6 @@ impl BlobWriter {
     }
 
     fn failed(&self, what: &str, error: &std::io::Error) -> StoreError {
-        StoreError::disk(what, &self.path, error)
+        StoreError::disk(what, &self.name.path, error)
     }
-}
-
-/// Makes the two levels above a blob, each synced into the one above it.
-async fn make_parents(disk: &Rc<dyn Disk>, blobs: &Path, path: &Path) -> Result<(), StoreError> {
-    let Some(inner) = path.parent() else { return Ok(()) };
-    let Some(outer) = inner.parent() else {
-        return Ok(());
-    };
-    for (directory, above) in [(outer, blobs), (inner, outer)] {
-        let failed = |error: std::io::Error| StoreError::disk("create", directory, &error);
-        disk.create_dir(directory).await.map_err(failed)?;
-        disk.sync_dir(above).await.map_err(failed)?;
-    }
-    Ok(())
 }

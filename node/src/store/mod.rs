@@ -33,6 +33,7 @@ use filegrid_tree::{BlobId, Command, FileRow, IdMaker, Protocol, Row, TreePath, 
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 
+use self::blob::BlobFiles;
 use self::content::{Located, Reader};
 use self::rows::Rows;
 use crate::disk::Disk;
@@ -108,6 +109,8 @@ pub struct Shared {
     pub owners: Vec<OwnerSender>,
     /// Number of shards; log `n` lives on shard `n % shards`.
     pub shards: usize,
+    /// Bytes of the disk that large blobs leave to others.
+    pub low_water_bytes: u64,
 }
 
 /// A shard's handle on the store. Cheap to clone.
@@ -117,6 +120,7 @@ pub struct Store(Rc<Inner>);
 struct Inner {
     shared: Shared,
     disk: Rc<dyn Disk>,
+    files: Rc<BlobFiles>,
     pins: Pins,
     /// Owners that live on this shard.
     local: RefCell<HashMap<u8, Rc<Owner>>>,
@@ -133,9 +137,11 @@ impl Store {
         let ids = IdMaker::new(shared.state.node, shared.state.starts, shard);
         let reader = Rc::new(Reader::new(Rc::clone(&disk), shared.data.clone()));
         let pins = shared.pins.of(usize::from(shard));
+        let files = Rc::new(BlobFiles::new(Rc::clone(&disk), shared.low_water_bytes));
         Self(Rc::new(Inner {
             shared,
             disk,
+            files,
             pins,
             local: RefCell::default(),
             reader,
@@ -169,7 +175,10 @@ impl Store {
                     }));
                 }
                 OwnerRequest::Stage { blob, reply } => {
-                    let _ = reply.send(owner.stage(&blob));
+                    let owner = Rc::clone(&owner);
+                    spawn(Box::pin(async move {
+                        let _ = reply.send(owner.stage(&blob).await);
+                    }));
                 }
             }
         }
@@ -266,7 +275,7 @@ impl Store {
     pub async fn stage(&self, association: &[u8; 16], blob: InlineBlob) -> Result<Staged, StoreError> {
         let log = self.log_of(association);
         if let Some(owner) = self.local(log) {
-            return owner.stage(&blob);
+            return owner.stage(&blob).await;
         }
         self.ask(log, |reply| OwnerRequest::Stage { blob, reply }).await
     }
@@ -277,10 +286,16 @@ impl Store {
     ///
     /// If the disk refuses.
     pub async fn blob_writer(&self, association: &[u8; 16]) -> Result<BlobWriter, StoreError> {
-        let blobs = log_directory(&self.0.shared.data, self.log_of(association)).join("blobs");
+        let log = self.log_of(association);
+        let blobs = log_directory(&self.0.shared.data, log).join("blobs");
         let blob = self.blob_id()?;
         let pin = self.0.pins.pin(Pinned::Blob(blob));
-        BlobWriter::create(Rc::clone(&self.0.disk), &blobs, blob, pin).await
+        BlobWriter::create(Rc::clone(&self.0.files), (log, &blobs), blob, pin).await
+    }
+
+    /// Removes the files of blobs that nobody finished.
+    pub async fn remove_abandoned(&self) {
+        self.0.files.remove_abandoned().await;
     }
 
     /// Takes away a finished large blob that was never referred to.

@@ -69,6 +69,33 @@ impl State {
         })
     }
 
+    /// The state of another start, durable: what is made from its number has never been made before. A `DATA` that has
+    /// none gets one with `logs` logs.
+    ///
+    /// Where the logs were closed stays noted until they have been recovered.
+    ///
+    /// # Errors
+    ///
+    /// If it is damaged, of another version, or missing where there are logs.
+    pub async fn next(disk: &Rc<dyn Disk>, data: &Path, logs: u8) -> Result<Self, StoreError> {
+        let state = match Self::load(disk, data).await? {
+            Some(state) => state,
+            None if has_logs(disk, data).await? => {
+                return Err(StoreError::Refused(format!(
+                    "{} is missing, but there are logs beside it: restore it, or empty the directory",
+                    path(data).display()
+                )));
+            }
+            None => Self::fresh(logs)?,
+        };
+        let next = Self {
+            closed: state.closed.clone(),
+            ..state.next_start()?
+        };
+        next.save(disk, data).await?;
+        Ok(next)
+    }
+
     /// Reads the state, `None` for a `DATA` that has none yet.
     ///
     /// # Errors
@@ -137,6 +164,12 @@ impl State {
         disk.rename(&fresh, &path).await.map_err(failed("rename"))?;
         disk.sync_dir(data).await.map_err(failed("sync the directory of"))
     }
+}
+
+async fn has_logs(disk: &Rc<dyn Disk>, data: &Path) -> Result<bool, StoreError> {
+    let entries = disk.list(data).await;
+    let entries = entries.map_err(|error| StoreError::disk("list", data, &error))?;
+    Ok(entries.iter().any(|(name, _)| name.starts_with("shard-")))
 }
 
 fn path(data: &Path) -> PathBuf {

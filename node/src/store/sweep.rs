@@ -11,7 +11,7 @@ use filegrid_tree::{BlobId, Id};
 
 use super::owner::read_row;
 use super::{Shared, StoreError, log_directory};
-use crate::disk::Disk;
+use crate::disk::{DirEntry, Disk};
 
 /// What a sweep found.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub async fn sweep(shared: &Shared, disk: &Rc<dyn Disk>, log: u8) -> Result<Swep
         swept.removed += 1;
     }
     let blobs = directory.join("blobs");
-    for (outer, _, is_directory) in list(disk, &blobs).await? {
+    for (outer, is_directory) in list(disk, &blobs).await? {
         if !is_directory {
             continue;
         }
@@ -87,7 +87,7 @@ fn blob_named(name: &str) -> Option<BlobId> {
     Some(Id(id))
 }
 
-async fn list(disk: &Rc<dyn Disk>, path: &Path) -> Result<Vec<(String, u64, bool)>, StoreError> {
+async fn list(disk: &Rc<dyn Disk>, path: &Path) -> Result<Vec<DirEntry>, StoreError> {
     match disk.list(path).await {
         Ok(entries) => Ok(entries),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),

@@ -75,6 +75,7 @@ fn open(disk: &SimDisk, rows: &ModelRows, starts: u32, closed: Option<Position>)
         pins: pins.clone(),
         owners: vec![mpsc::unbounded().0],
         shards: 1,
+        low_water_bytes: 0,
     };
     let store = Store::new(shared, 0, Rc::clone(&disk));
     let opened = pool.run_until(async {
@@ -287,15 +288,8 @@ async fn housekeeping(owner: Rc<Owner>) {
         if owner.purge().await.is_err() {
             return;
         }
-        if turn.is_multiple_of(5) {
-            if let Some(segment) = owner.sparse_segment()
-                && owner.compact(&segment).await.is_err()
-            {
-                return;
-            }
-            if owner.free_segments().is_err() {
-                return;
-            }
+        if turn.is_multiple_of(5) && owner.reclaim().await.is_err() {
+            return;
         }
         for _ in 0..20 {
             let mut waited = false;

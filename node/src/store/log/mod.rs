@@ -22,9 +22,10 @@ use self::notify::Notify;
 use self::segments::Segment;
 use self::write::Building;
 use crate::disk::Disk;
+use crate::limits::BACKLOG_MAX_BATCHES;
 
 pub use self::kind::{Record, RecordKind};
-pub use self::recover::Replayed;
+pub use self::recover::{Recovered, Replayed};
 pub use self::segments::{SegmentInfo, SegmentReader, segment_name};
 pub use filegrid_journal::codec::{
     BATCH_HEADER_BYTES, BatchHeader, Damage, Place, Position, RECORD_HEADER_BYTES, footprint, read_record,
@@ -71,7 +72,7 @@ pub struct LogOptions {
     pub segment_bytes: u32,
     /// A batch that has gathered this much is closed.
     pub batch_bytes: usize,
-    /// Segments that uploads may not use: for deletes, compaction and recovery.
+    /// Segments that only deletes, compaction and recovery may use.
     pub reserve_segments: usize,
     /// Segments kept written ahead, the reserve included.
     pub ready_segments: usize,
@@ -84,9 +85,11 @@ pub struct LogOptions {
 /// What a write is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Space {
-    /// Uploads: may not use the reserve.
+    /// Uploads: refused below the low-water mark of the disk, and may not use the reserve.
     Upload,
-    /// What frees space, or keeps the log alive: may.
+    /// Other changes, which take no space but the log's: may not use the reserve either.
+    Change,
+    /// What frees space, and what a start needs: may.
     Cure,
 }
 
@@ -147,6 +150,8 @@ struct State {
     early: Vec<u64>,
     ready: Vec<Segment>,
     sealed: BTreeMap<u64, Segment>,
+    /// Relaxed only: segments with batches that were written and not synced, by number.
+    unsynced: BTreeMap<u32, Segment>,
     highest_segment: u32,
 }
 
@@ -195,7 +200,27 @@ impl Log {
             .await
     }
 
-    /// Waits until all that was appended is durable; says where the log ends.
+    /// Makes everything that was written survive a power cut, where the durability is relaxed; else it does already.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Fenced`] if that fails, or after a failed write.
+    pub async fn sync(&self) -> Result<(), LogError> {
+        if self.options.durability == Durability::Commit {
+            return Ok(());
+        }
+        let segments = std::mem::take(&mut self.state.borrow_mut().unsynced);
+        for segment in segments.into_values() {
+            if let Err(error) = segment.file.sync_data().await {
+                self.fence(&error.to_string());
+                return Err(LogError::Fenced);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was appended is durable; says where the log ends. It survives a power cut then, whatever
+    /// the durability is.
     ///
     /// # Errors
     ///
@@ -210,7 +235,24 @@ impl Log {
                 (state.front + 1 == state.next_batch).then_some(Ok(()))
             })
             .await?;
+        self.sync().await?;
         Ok(self.end())
+    }
+
+    /// Waits until the disk is no more than [`BACKLOG_MAX_BATCHES`] batches behind.
+    ///
+    /// # Errors
+    ///
+    /// [`LogError::Fenced`] after a failed write.
+    pub async fn room(&self) -> Result<(), LogError> {
+        self.moved
+            .until(|| {
+                if self.fenced.get() {
+                    return Some(Err(LogError::Fenced));
+                }
+                (self.state.borrow().closed.len() < BACKLOG_MAX_BATCHES).then_some(Ok(()))
+            })
+            .await
     }
 
     fn fence(&self, error: &str) {

@@ -5,18 +5,21 @@
 //! before it. The log ends at the first link that does not hold.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use filegrid_journal::codec::records;
 
 use super::notify::Notify;
-use super::segments::{self, Segment, failed, read, read_batch, segment_number};
+use super::segments::{self, Segment, failed, read, read_batch, segment_name, segment_number};
 use super::{BatchHeader, Log, LogError, LogOptions, Place, Position, RecordKind, State};
 use crate::disk::Disk;
 use crate::limits::BLOCK_BYTES;
 use crate::ring::AlignedBuf;
+
+/// Bytes read at a time in search of damage.
+const SCAN_BYTES: u32 = 1 << 20;
 
 /// A record found in recovery.
 pub struct Replayed<'a> {
@@ -37,12 +40,21 @@ pub struct Replayed<'a> {
 /// Takes records in order; an error ends the recovery.
 pub(super) type Replay<'a> = dyn FnMut(Replayed<'_>) -> Result<(), LogError> + 'a;
 
-impl Log {
-    /// Recovers the log in a directory, making it if it is not there, and hands every record behind `from` (all
-    /// of them without it) to `replay`.
+/// A log whose end is known. Nothing of it has been changed.
+pub struct Recovered {
+    disk: Rc<dyn Disk>,
+    directory: PathBuf,
+    options: LogOptions,
+    found: Found,
+    end: Position,
+}
+
+impl Recovered {
+    /// Reads the log in a directory, making that if it is not there, and hands every record behind `from` (all of
+    /// them without it) to `replay`.
     ///
-    /// `starts` must be higher than in every earlier start, durably. `closed` is where the log ended when it was
-    /// closed cleanly.
+    /// `closed` is where the log ended when it was closed cleanly. `live` are the segments that hold live bytes
+    /// according to a tree that is at `from`: those cannot have been used again since.
     ///
     /// # Errors
     ///
@@ -52,13 +64,13 @@ impl Log {
     /// # Crash
     ///
     /// Recovering again finds the same.
-    pub async fn open(
+    pub async fn read(
         disk: Rc<dyn Disk>,
         directory: PathBuf,
         options: LogOptions,
-        starts: u32,
         closed: Option<Position>,
         from: Option<Position>,
+        live: &HashSet<u32>,
         replay: &mut Replay<'_>,
     ) -> Result<Self, LogError> {
         disk.create_dir(&directory)
@@ -69,8 +81,91 @@ impl Log {
         }
         let found = Found::read(&disk, &directory, &options).await?;
         let end = found.follow(from, replay).await?;
-        found.check(&end, closed.as_ref()).await?;
-        found.into_log(disk, directory, options, starts, end).await
+        found.check(&end, closed.as_ref(), live).await?;
+        Ok(Self {
+            disk,
+            directory,
+            options,
+            found,
+            end,
+        })
+    }
+
+    /// Where the log ends.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.end
+    }
+
+    /// Opens the log for writing, in a new generation.
+    ///
+    /// `starts` must be higher than in every earlier start, durably. Segments that `empty` accepts are used again at
+    /// once: the tree is persisted at the end of the log, and refers to nothing in them.
+    ///
+    /// # Errors
+    ///
+    /// If there is no segment to go on in and none can be made.
+    pub async fn open(self, starts: u32, empty: &dyn Fn(u32) -> bool) -> Result<Log, LogError> {
+        let Self {
+            disk,
+            directory,
+            options,
+            found,
+            end,
+        } = self;
+        for path in &found.stale {
+            // Left by a crash. It only takes space, so trying again at the next start is soon enough.
+            if let Err(error) = disk.remove(path).await {
+                tracing::debug!(path = %path.display(), %error, "cannot remove half a segment");
+            }
+        }
+        let Found {
+            used, blank, highest, ..
+        } = found;
+        // What only holds batches behind the end holds nothing.
+        let holds =
+            |generation: u64, segment: &Segment| generation <= end.generation && !empty(segment.number);
+        let (sealed, free): (BTreeMap<_, _>, BTreeMap<_, _>) = used
+            .into_iter()
+            .partition(|(generation, segment)| holds(*generation, segment));
+        let mut ready = blank;
+        ready.extend(free.into_values());
+        let mut highest = highest;
+        let active = match ready.pop() {
+            Some(segment) => segment,
+            None => {
+                highest += 1;
+                segments::make(&disk, &directory, highest, &options).await?
+            }
+        };
+        let state = State {
+            active,
+            generation: u64::from(starts) << 32,
+            end: 0,
+            building: None,
+            closed: VecDeque::new(),
+            sequence: end.sequence,
+            crc: end.crc,
+            next_batch: 1,
+            front: 0,
+            told: 0,
+            positions: BTreeMap::from([(0, end)]),
+            early: Vec::new(),
+            ready,
+            sealed,
+            unsynced: BTreeMap::new(),
+            highest_segment: highest,
+        };
+        Ok(Log {
+            disk,
+            directory,
+            options,
+            state: RefCell::new(state),
+            fenced: Cell::new(false),
+            work: Notify::default(),
+            lacking: Notify::default(),
+            moved: Notify::default(),
+        })
     }
 }
 
@@ -78,8 +173,12 @@ impl Log {
 struct Found {
     /// Segments by the generation in their first header.
     used: BTreeMap<u64, Segment>,
-    /// Segments that hold nothing.
+    /// Segments that show no header at their beginning.
     blank: Vec<Segment>,
+    /// Files of segments that were never finished, or half removed.
+    stale: Vec<PathBuf>,
+    /// Highest number of a segment.
+    highest: u32,
 }
 
 /// One link of the chain.
@@ -93,15 +192,26 @@ impl Found {
         let mut found = Self {
             used: BTreeMap::new(),
             blank: Vec::new(),
+            stale: Vec::new(),
+            highest: 0,
         };
         let entries = disk.list(directory).await.map_err(failed("list", directory))?;
+        let unfinished = entries.iter().filter(|(name, ..)| name.ends_with(".new"));
+        found
+            .stale
+            .extend(unfinished.map(|(name, ..)| directory.join(name)));
         let mut numbers: Vec<_> = entries
             .iter()
             .filter_map(|(name, ..)| segment_number(name))
             .collect();
         numbers.sort_unstable();
         for number in numbers {
+            found.highest = number;
             let segment = segments::open(disk, directory, number, options).await?;
+            if (segment.bytes as usize) < BLOCK_BYTES {
+                found.stale.push(directory.join(segment_name(number)));
+                continue;
+            }
             let head = read(&segment.file, 0, BLOCK_BYTES).await?;
             match BatchHeader::decode(&head).filter(|header| header.offset == 0) {
                 Some(header) => {
@@ -208,8 +318,16 @@ impl Found {
         Ok(after)
     }
 
-    /// Tells a torn tail from damage: looks for a later batch that knows a missing change durable.
-    async fn check(&self, end: &Position, closed: Option<&Position>) -> Result<(), LogError> {
+    /// Tells a torn tail from damage: looks for a batch that knows a missing change durable.
+    ///
+    /// Sequences never restart, so such a batch is proof wherever it lies: also in a segment whose first block is
+    /// gone or still shows an earlier use.
+    async fn check(
+        &self,
+        end: &Position,
+        closed: Option<&Position>,
+        live: &HashSet<u32>,
+    ) -> Result<(), LogError> {
         if let Some(closed) = closed.filter(|closed| *closed != end) {
             return Err(LogError::Damaged(format!(
                 "the log was closed at change {} (segment {} at byte {}), but only changes up to {} (segment {} at \
@@ -217,85 +335,44 @@ impl Found {
                 closed.sequence, closed.segment, closed.offset, end.sequence, end.segment, end.offset
             )));
         }
-        for (generation, segment) in self.used.range(end.generation..) {
-            let mut at = if *generation == end.generation {
-                end.offset
-            } else {
-                0
-            };
-            while at < segment.bytes {
-                let found = read_batch(&segment.file, at, segment.bytes).await?;
-                if let Some((header, batch)) = found
-                    && header.generation == *generation
-                    && header.offset == at
-                    && header.mark > end.sequence
-                    && header.matches(&batch)
-                {
-                    return Err(LogError::Damaged(format!(
-                        "segment {} at byte {} cannot be read, but segment {} at byte {at} knows changes up to {} \
-                         durable",
-                        end.segment, end.offset, segment.number, header.mark
-                    )));
-                }
-                at += u32::try_from(BLOCK_BYTES).unwrap_or(1);
+        // A segment of the past that the tree refers to is in the use that its first block shows.
+        let past = |generation: u64, segment: &Segment| {
+            generation < end.generation && live.contains(&segment.number)
+        };
+        let suspects = self
+            .used
+            .iter()
+            .filter(|(generation, segment)| !past(**generation, segment));
+        for segment in suspects.map(|(_, segment)| segment).chain(&self.blank) {
+            if let Some((at, mark)) = knows_more(segment, end.sequence).await? {
+                return Err(LogError::Damaged(format!(
+                    "segment {} at byte {} cannot be read, but segment {} at byte {at} knows changes up to {mark} \
+                     durable",
+                    end.segment, end.offset, segment.number
+                )));
             }
         }
         Ok(())
     }
+}
 
-    async fn into_log(
-        self,
-        disk: Rc<dyn Disk>,
-        directory: PathBuf,
-        options: LogOptions,
-        starts: u32,
-        end: Position,
-    ) -> Result<Log, LogError> {
-        let Self { used, mut blank } = self;
-        let highest = used
-            .values()
-            .chain(&blank)
-            .map(|segment| segment.number)
-            .max()
-            .unwrap_or(0);
-        // A segment that only holds batches behind the end holds nothing.
-        let mut sealed = used;
-        let behind = sealed.split_off(&(end.generation + 1));
-        blank.extend(behind.into_values());
-        let mut highest = highest;
-        let active = match blank.pop() {
-            Some(segment) => segment,
-            None => {
-                highest += 1;
-                segments::make(&disk, &directory, highest, &options).await?
+/// The first good batch of a segment with a mark beyond a sequence: its offset, and the mark.
+async fn knows_more(segment: &Segment, sequence: u64) -> Result<Option<(u32, u64)>, LogError> {
+    let mut start = 0;
+    while start < segment.bytes {
+        let length = (segment.bytes - start).min(SCAN_BYTES);
+        let blocks = read(&segment.file, start, length as usize).await?;
+        for (block, at) in blocks.chunks(BLOCK_BYTES).zip((start..).step_by(BLOCK_BYTES)) {
+            let suspect = BatchHeader::decode(block)
+                .is_some_and(|header| header.offset == at && header.mark > sequence);
+            if suspect
+                && let Some((header, batch)) = read_batch(&segment.file, at, segment.bytes).await?
+                && header.matches(&batch)
+            {
+                return Ok(Some((at, header.mark)));
             }
-        };
-        let state = State {
-            active,
-            generation: u64::from(starts) << 32,
-            end: 0,
-            building: None,
-            closed: VecDeque::new(),
-            sequence: end.sequence,
-            crc: end.crc,
-            next_batch: 1,
-            front: 0,
-            told: 0,
-            positions: BTreeMap::from([(0, end)]),
-            early: Vec::new(),
-            ready: blank,
-            sealed,
-            highest_segment: highest,
-        };
-        Ok(Log {
-            disk,
-            directory,
-            options,
-            state: RefCell::new(state),
-            fenced: Cell::new(false),
-            work: Notify::default(),
-            lacking: Notify::default(),
-            moved: Notify::default(),
-        })
+        }
+        start += length;
     }
+    Ok(None)
 }

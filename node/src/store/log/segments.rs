@@ -7,7 +7,7 @@ use filegrid_journal::codec::records;
 
 use super::{BatchHeader, Durability, Log, LogError, LogOptions, Place, RecordKind};
 use crate::disk::{Access, Disk, DiskFile, OpenHow};
-use crate::limits::BLOCK_BYTES;
+use crate::limits::{BLOCK_BYTES, READY_SPARE_SEGMENTS};
 use crate::ring::AlignedBuf;
 
 /// Zeros written at a time while a segment is made.
@@ -128,19 +128,28 @@ async fn fill(file: &Rc<dyn DiskFile>, bytes: u32) -> std::io::Result<()> {
 }
 
 impl Log {
-    /// Keeps segments ready, for ever. A full disk is tried again when a segment is used or given back.
+    /// Keeps segments ready, for ever: makes them when there are few, removes them when there are many. A full disk is
+    /// tried again at each [`Log::retry`].
     pub async fn maintain(&self) {
+        let mut failing = false;
         loop {
-            self.lacking.until(|| self.lacks().then_some(())).await;
-            let number = {
-                let mut state = self.state.borrow_mut();
-                state.highest_segment += 1;
-                state.highest_segment
+            self.lacking
+                .until(|| (self.lacks() || self.abounds()).then_some(()))
+                .await;
+            let done = if self.abounds() {
+                self.remove_one().await
+            } else {
+                self.make_one().await
             };
-            match make(&self.disk, &self.directory, number, &self.options).await {
-                Ok(segment) => self.state.borrow_mut().ready.push(segment),
+            match done {
+                Ok(()) if std::mem::take(&mut failing) => {
+                    tracing::info!(directory = %self.directory.display(), "segments can be made again");
+                }
+                Ok(()) => {}
                 Err(error) => {
-                    tracing::warn!(directory = %self.directory.display(), %error, "cannot make a segment");
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(directory = %self.directory.display(), %error, "cannot make a segment");
+                    }
                     let asked = std::cell::Cell::new(false);
                     self.lacking.until(|| asked.replace(true).then_some(())).await;
                 }
@@ -148,19 +157,52 @@ impl Log {
         }
     }
 
+    /// Lets [`Log::maintain`] try again what has failed.
+    pub fn retry(&self) {
+        self.lacking.notify();
+    }
+
+    async fn make_one(&self) -> Result<(), LogError> {
+        let number = self.state.borrow().highest_segment + 1;
+        let segment = make(&self.disk, &self.directory, number, &self.options).await?;
+        let mut state = self.state.borrow_mut();
+        state.highest_segment = number;
+        state.ready.push(segment);
+        Ok(())
+    }
+
+    /// Removes a segment that is ready. Its space is given back first, since readers may keep the file open.
+    async fn remove_one(&self) -> Result<(), LogError> {
+        let Some(segment) = self.state.borrow_mut().ready.pop() else {
+            return Ok(());
+        };
+        let path = self.directory.join(segment_name(segment.number));
+        segment
+            .file
+            .truncate(0)
+            .await
+            .map_err(failed("truncate", &path))?;
+        self.disk.remove(&path).await.map_err(failed("remove", &path))
+    }
+
     fn lacks(&self) -> bool {
         self.state.borrow().ready.len() < self.options.ready_segments && !self.fenced.get()
     }
 
-    /// Segments that are full, oldest first.
-    #[must_use]
-    pub fn sealed(&self) -> Vec<SegmentInfo> {
-        let info = |(generation, segment): (&u64, &Segment)| SegmentInfo {
-            segment: segment.number,
-            generation: *generation,
-            bytes: segment.bytes,
-        };
-        self.state.borrow().sealed.iter().map(info).collect()
+    fn abounds(&self) -> bool {
+        let most = self.options.ready_segments + READY_SPARE_SEGMENTS;
+        self.state.borrow().ready.len() > most && !self.fenced.get()
+    }
+
+    /// Shows the segments that are full, oldest first.
+    pub fn each_sealed(&self, with: &mut dyn FnMut(SegmentInfo)) {
+        for (generation, segment) in &self.state.borrow().sealed {
+            with(SegmentInfo {
+                segment: segment.number,
+                generation: *generation,
+                bytes: segment.bytes,
+            });
+        }
     }
 
     /// Gives a full segment back for use. The caller answers for nothing in it being needed any more.
@@ -169,6 +211,8 @@ impl Log {
         if let Some(free) = state.sealed.remove(&segment.generation) {
             state.ready.push(free);
         }
+        drop(state);
+        self.lacking.notify();
     }
 
     /// Reads a full segment from its beginning.

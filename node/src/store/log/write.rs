@@ -8,7 +8,7 @@ use futures::stream::FuturesUnordered;
 use filegrid_journal::codec::record_header;
 
 use super::segments::Segment;
-use super::{Appended, Log, LogError, NewRecord, Space, State};
+use super::{Appended, Durability, Log, LogError, NewRecord, Space, State};
 use super::{BATCH_HEADER_BYTES, BatchHeader, Place, Position, footprint};
 use crate::limits::BLOCK_BYTES;
 use crate::ring::AlignedBuf;
@@ -89,10 +89,10 @@ impl Log {
 
     /// Goes on in the next ready segment, in a new generation.
     fn rotate(&self, state: &mut State, whole: usize, space: Space) -> Result<(), LogError> {
-        let kept = if space == Space::Upload {
-            self.options.reserve_segments
-        } else {
+        let kept = if space == Space::Cure {
             0
+        } else {
+            self.options.reserve_segments
         };
         if state.ready.len() <= kept {
             self.lacking.notify();
@@ -164,9 +164,10 @@ impl Log {
             state.close_building();
         }
         let batch = state.closed.pop_front()?;
-        let mark = state
-            .positions
-            .get(&state.front)
+        // Relaxed, nothing is known to be durable: a later batch may survive without this one.
+        let known = state.positions.get(&state.front);
+        let mark = known
+            .filter(|_| self.options.durability == Durability::Commit)
             .map_or(0, |position| position.sequence);
         let Building {
             number,
@@ -209,6 +210,9 @@ impl Log {
 
     fn written(&self, batch: Sealed) {
         let mut state = self.state.borrow_mut();
+        if self.options.durability == Durability::Relaxed {
+            state.unsynced.insert(batch.segment.number, batch.segment);
+        }
         state.early.push(batch.number);
         while let Some(next) = state.early.iter().position(|number| *number == state.front + 1) {
             state.early.swap_remove(next);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use filegrid_tree::{BlobId, Change, DirId, Sink, View, apply};
+use serde::{Deserialize, Serialize};
 
 use crate::store::StoreError;
 use crate::store::blob_row::{self, BlobRow, Whereabouts};
@@ -22,10 +23,30 @@ pub(super) fn live_key(log: u8, segment: u32) -> Vec<u8> {
     key
 }
 
-/// Key of the applied position of a log: `a`, log. The value is JSON, as in `DATA/state`.
+/// Key of how far the tree has a log: `a`, log. The value is JSON.
 #[must_use]
 pub(super) fn position_key(log: u8) -> Vec<u8> {
     vec![b'a', log]
+}
+
+/// How far the tree has a log: the value of its [`position_key`].
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Noted {
+    /// Up to where.
+    #[serde(flatten)]
+    pub position: Position,
+    /// Highest version that was given to a file: the next one is higher, whatever the clock says by then.
+    pub version: u64,
+}
+
+/// What comes of the changes of a batch.
+pub(super) struct Applied {
+    /// The rows, with how far they bring the tree.
+    pub rows: RowBatch,
+    /// Large blobs that nothing refers to any more.
+    pub dead: Vec<BlobId>,
+    /// Whether a segment has lost live bytes.
+    pub released: bool,
 }
 
 /// Live bytes a segment.
@@ -36,14 +57,14 @@ pub(super) struct Applier<'a> {
     log: u8,
     view: &'a dyn View,
     live: &'a mut Live,
-    /// Where blobs are that no row knows yet.
+    /// Where blobs are that the changes of this batch bring along. No row knows them yet.
     places: &'a dyn Fn(BlobId) -> Option<Place>,
     out: RowBatch,
     /// Blob rows that this batch has changed: the view does not show them yet.
     blobs: HashMap<BlobId, Option<BlobRow>>,
     touched: Vec<u32>,
-    /// Large blobs that nothing refers to any more.
-    pub(super) dead: Vec<BlobId>,
+    dead: Vec<BlobId>,
+    released: bool,
     failed: Option<StoreError>,
     association: [u8; 16],
 }
@@ -64,6 +85,7 @@ impl<'a> Applier<'a> {
             blobs: HashMap::new(),
             touched: Vec::new(),
             dead: Vec::new(),
+            released: false,
             failed: None,
             association: [0; 16],
         }
@@ -76,7 +98,7 @@ impl<'a> Applier<'a> {
         self.failed.take().map_or(Ok(()), Err)
     }
 
-    /// Adds a relocation by compaction: takes effect only if the blob still is where it was copied from.
+    /// Adds a relocation by compaction: takes effect only if there is still a row that refers to the blob.
     pub(super) fn moved(&mut self, blob: BlobId, to: Place) -> Result<(), StoreError> {
         let Some(mut row) = self.row(blob)? else {
             return Ok(());
@@ -90,8 +112,8 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    /// The batch, with the position that it brings the tree to.
-    pub(super) fn finish(mut self, position: &Position) -> Result<(RowBatch, Vec<BlobId>), StoreError> {
+    /// What has come of the changes.
+    pub(super) fn finish(mut self, noted: &Noted) -> Result<Applied, StoreError> {
         for (blob, row) in std::mem::take(&mut self.blobs) {
             match row {
                 Some(row) => self.out.put(blob_row::key(blob), row.encode()),
@@ -107,9 +129,12 @@ impl<'a> Applier<'a> {
                 _ => self.out.delete(key),
             }
         }
-        let position = serde_json::to_vec(position).map_err(|error| StoreError::Bug(error.to_string()))?;
-        self.out.put(position_key(self.log), position);
-        Ok((self.out, self.dead))
+        note(self.log, noted, &mut self.out)?;
+        Ok(Applied {
+            rows: self.out,
+            dead: self.dead,
+            released: self.released,
+        })
     }
 
     fn row(&self, blob: BlobId) -> Result<Option<BlobRow>, StoreError> {
@@ -124,6 +149,7 @@ impl<'a> Applier<'a> {
         *bytes = if add {
             *bytes + footprint(place)
         } else {
+            self.released = true;
             bytes.saturating_sub(footprint(place))
         };
         self.touched.push(place.segment);
@@ -210,6 +236,13 @@ impl Sink for Applier<'_> {
         let result = self.release(blob, directory, name);
         self.note(result);
     }
+}
+
+/// Notes how far the tree has a log.
+pub(super) fn note(log: u8, noted: &Noted, rows: &mut RowBatch) -> Result<(), StoreError> {
+    let value = serde_json::to_vec(noted).map_err(|error| StoreError::Bug(error.to_string()))?;
+    rows.put(position_key(log), value);
+    Ok(())
 }
 
 /// The row of a blob.

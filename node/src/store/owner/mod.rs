@@ -15,7 +15,7 @@ pub use self::open::Opening;
 use self::open::latest_version;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use filegrid_tree::{BlobId, Change, Command, IdMaker, Overlay, Protocol, Resolved, Stamp, resolve};
 use futures::channel::oneshot;
 
-use self::apply::{Applier, Live};
+use self::apply::{Applier, Live, Noted};
 use super::StoreError;
 use super::log::{Log, NewRecord, Place, Position, RecordKind, Space};
 use super::pins::{AllPins, PinSet, Pinned, Pins};
@@ -76,11 +76,14 @@ enum Queued {
     Change {
         change: Change,
         places: Vec<(BlobId, Place)>,
+        /// Pins the blobs that were staged until the tree refers to them, also when nobody waits any more.
+        staged: Vec<Staged>,
         sequence: u64,
         answer: Answer,
     },
     Moved {
         blobs: Vec<(BlobId, Place)>,
+        done: oneshot::Sender<()>,
     },
 }
 
@@ -102,9 +105,18 @@ pub struct Owner {
     live: RefCell<Live>,
     sequence: Cell<u64>,
     version: Cell<u64>,
+    /// Up to where the tree has the log.
     applied: Cell<Position>,
+    /// What the tree says of that: blobs that nobody refers to move the log on, but not the tree.
+    noted: Cell<Position>,
+    /// Large blobs that nothing refers to.
     dead: RefCell<Vec<BlobId>>,
+    /// Whether something has happened by which a segment may be of no more use.
+    look_again: Cell<bool>,
+    /// Segments, by generation, that compaction has been through.
+    compacted: RefCell<HashSet<u64>>,
     fenced: Cell<bool>,
+    closing: Cell<bool>,
     low_on_space: Cell<bool>,
     /// Rises with every file that comes to wait for its sum.
     unsummed: Cell<u64>,
@@ -141,13 +153,20 @@ impl Owner {
         self.low_on_space.set(low);
     }
 
-    /// Writes an inline blob ahead of its change. Needs no wait: it is durable at the latest with the batch of
-    /// the change, which comes later in the same log.
+    /// Tries again to make segments, if that has failed.
+    pub fn retry_segments(&self) {
+        self.log.retry();
+    }
+
+    /// Writes an inline blob ahead of its change. Does not wait for it to be durable: it is at the latest with the
+    /// batch of the change, which comes later in the same log. Waits while the disk is behind, so that the memory of
+    /// the log stays bounded.
     ///
     /// # Errors
     ///
     /// When there is no space for uploads, or the log is fenced.
-    pub fn stage(&self, blob: &InlineBlob) -> Result<Staged, StoreError> {
+    pub async fn stage(&self, blob: &InlineBlob) -> Result<Staged, StoreError> {
+        self.log.room().await?;
         self.writable(Space::Upload)?;
         let parts: [&[u8]; 2] = [&blob.id.0, &blob.bytes];
         let record = NewRecord {
@@ -200,11 +219,9 @@ impl Owner {
         riding: Vec<InlineBlob>,
         staged: Vec<Staged>,
     ) -> Result<Receipt, StoreError> {
-        let answer = self.submit(association, protocol, &command, &riding, &staged)?;
+        let answer = self.submit(association, protocol, &command, &riding, staged)?;
         drop(riding);
-        let receipt = answer.await.map_err(|_| StoreError::Fenced)?;
-        drop(staged);
-        receipt
+        answer.await.map_err(|_| StoreError::Fenced)?
     }
 
     fn submit(
@@ -213,19 +230,25 @@ impl Owner {
         protocol: Protocol,
         command: &Command,
         riding: &[InlineBlob],
-        staged: &[Staged],
+        staged: Vec<Staged>,
     ) -> Result<oneshot::Receiver<Result<Receipt, StoreError>>, StoreError> {
         let space = space_of(command);
         self.writable(space)?;
         let resolved = self.resolve(association, protocol, command)?;
         let sequence = self.sequence.get() + 1;
-        let (batch, places) = self.append(&resolved, riding, staged, sequence, space)?;
+        let (batch, places) = self.append(&resolved, riding, &staged, sequence, space)?;
         self.sequence.set(sequence);
         self.overlay.borrow_mut().push(sequence, &resolved.change);
+        // Files of parts whose place another part took; what is in the log is dead weight there.
+        let large = |blob: &BlobId| places.iter().all(|(placed, _)| placed != blob);
+        self.dead
+            .borrow_mut()
+            .extend(resolved.unused.into_iter().filter(large));
         let (answer, receiver) = oneshot::channel();
         let queued = Queued::Change {
             change: resolved.change,
             places,
+            staged,
             sequence,
             answer,
         };
@@ -288,7 +311,7 @@ impl Owner {
     }
 
     fn writable(&self, space: Space) -> Result<(), StoreError> {
-        if self.fenced.get() {
+        if self.fenced.get() || self.closing.get() {
             return Err(StoreError::Fenced);
         }
         if space == Space::Upload && self.low_on_space.get() {
@@ -302,14 +325,16 @@ impl Owner {
         futures::join!(self.log.run(), self.log.maintain());
     }
 
-    /// Flushes the log for the clean mark in `DATA/state`. Nothing may be committed any more.
+    /// Flushes the log for the clean mark in `DATA/state`. Whatever is asked for from now on is refused: it would be
+    /// behind the mark.
     ///
     /// # Errors
     ///
     /// If the log is fenced, or the tree cannot be persisted.
     pub async fn close(&self) -> Result<Position, StoreError> {
+        self.closing.set(true);
         let position = self.log.close().await?;
-        self.rows.persist()?;
+        self.rows.persist().await?;
         Ok(position)
     }
 
@@ -339,8 +364,11 @@ impl Owner {
         let position = self.log.position_after(front);
         if !ready.is_empty() {
             self.write_rows(&ready, &position)?;
+            self.noted.set(position);
         }
-        self.applied.set(position);
+        if self.applied.replace(position).generation != position.generation {
+            self.look_again.set(true);
+        }
         self.answer(ready);
         Ok(())
     }
@@ -362,17 +390,23 @@ impl Owner {
         for queued in ready {
             match queued {
                 Queued::Change { change, .. } => applier.change(change)?,
-                Queued::Moved { blobs } => {
+                Queued::Moved { blobs, .. } => {
                     for (blob, to) in blobs {
                         applier.moved(*blob, *to)?;
                     }
                 }
             }
         }
-        let (batch, dead) = applier.finish(position)?;
-        self.notice(&batch);
-        self.rows.write(batch)?;
-        self.dead.borrow_mut().extend(dead);
+        let applied = applier.finish(&Noted {
+            position: *position,
+            version: self.version.get(),
+        })?;
+        self.notice(&applied.rows);
+        self.rows.write(applied.rows)?;
+        self.dead.borrow_mut().extend(applied.dead);
+        if applied.released {
+            self.look_again.set(true);
+        }
         Ok(())
     }
 
@@ -391,20 +425,25 @@ impl Owner {
     fn answer(&self, ready: Vec<Queued>) {
         let mut overlay = self.overlay.borrow_mut();
         for queued in ready {
-            if let Queued::Change {
-                sequence,
-                answer,
-                change,
-                ..
-            } = queued
-            {
-                overlay.remove(sequence, &change);
-                // A client that is gone does not undo what it asked for.
-                let _ = answer.send(Ok(Receipt {
+            match queued {
+                Queued::Change {
                     sequence,
-                    log: self.number,
-                    node: self.node,
-                }));
+                    answer,
+                    change,
+                    staged,
+                    ..
+                } => {
+                    drop(staged);
+                    overlay.remove(sequence, &change);
+                    // A client that is gone does not undo what it asked for.
+                    let _ = answer.send(Ok(Receipt {
+                        sequence,
+                        log: self.number,
+                        node: self.node,
+                    }));
+                }
+                // Compaction that has ended on an error does not wait.
+                Queued::Moved { done, .. } => drop(done.send(())),
             }
         }
     }
@@ -425,11 +464,12 @@ impl Owner {
     }
 }
 
-/// Uploads may not use what is kept for the cure.
+/// Only what frees space may use what is kept for it, and what a start needs.
 fn space_of(command: &Command) -> Space {
     match command {
         Command::Publish { .. } | Command::MakeDir { .. } => Space::Upload,
-        _ => Space::Cure,
+        Command::Move { .. } | Command::SetTime { .. } | Command::SetSha256 { .. } => Space::Change,
+        Command::Delete { .. } | Command::CreateRoot => Space::Cure,
     }
 }
 

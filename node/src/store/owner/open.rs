@@ -9,10 +9,10 @@ use std::sync::Arc;
 use filegrid_tree::{BlobId, Change, IdMaker, Op, Overlay, Row, View};
 
 use super::Owner;
-use super::apply::{Applier, Live, live_key, position_key};
+use super::apply::{Applier, Live, Noted, live_key, position_key};
 use crate::disk::Disk;
 use crate::store::StoreError;
-use crate::store::log::{Log, LogError, LogOptions, Place, Position, RecordKind, Replayed};
+use crate::store::log::{LogError, LogOptions, Place, Position, RecordKind, Recovered, Replayed};
 use crate::store::pins::{AllPins, Pins};
 use crate::store::record;
 use crate::store::rows::Rows;
@@ -51,8 +51,8 @@ impl Owner {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Damaged`] if acknowledged changes cannot be read, naming the place. Nothing has been
-    /// written then.
+    /// [`StoreError::Damaged`] if acknowledged changes cannot be read, naming the place. Nothing of the log has been
+    /// changed then.
     pub async fn open(opening: Opening) -> Result<Owner, StoreError> {
         let Opening {
             number,
@@ -68,21 +68,25 @@ impl Owner {
             all_pins,
         } = opening;
         let start = Start::read(number, rows.snapshot().as_ref())?;
+        let live = start.live.keys().copied().collect();
         let mut replay = Replay::new(number, Arc::clone(&rows), start);
         let from = replay.position;
-        let log = Log::open(
+        let recovered = Recovered::read(
             Rc::clone(&disk),
             directory.join("log"),
             options,
-            starts,
             closed,
             from,
+            &live,
             &mut |replayed| replay.record(&replayed),
         )
         .await?;
-        let end = log.end();
+        let end = recovered.end();
         replay.finish(&end)?;
-        let shard = number;
+        // Segments that the tree needs no more are used again from here on: also on a full disk a start has room.
+        rows.persist().await?;
+        let empty = |segment| replay.live.get(&segment).is_none_or(|bytes| *bytes == 0);
+        let log = recovered.open(starts, &empty).await.map_err(no_room)?;
         Ok(Owner {
             number,
             logs,
@@ -93,15 +97,19 @@ impl Owner {
             directory,
             pins,
             all_pins,
-            ids: RefCell::new(IdMaker::new(node, starts, shard)),
+            ids: RefCell::new(IdMaker::new(node, starts, number)),
             overlay: RefCell::new(Overlay::default()),
             queue: RefCell::new(VecDeque::new()),
             live: RefCell::new(replay.live),
             sequence: Cell::new(end.sequence),
             version: Cell::new(replay.version),
             applied: Cell::new(end),
+            noted: Cell::new(end),
             dead: RefCell::new(replay.dead),
+            look_again: Cell::new(true),
+            compacted: RefCell::default(),
             fenced: Cell::new(false),
+            closing: Cell::new(false),
             low_on_space: Cell::new(false),
             unsummed: Cell::new(0),
             detached: Cell::new(true),
@@ -111,20 +119,20 @@ impl Owner {
 
 /// What the tree knows of the log.
 struct Start {
-    position: Option<Position>,
+    noted: Option<Noted>,
     live: Live,
 }
 
 impl Start {
     fn read(log: u8, view: &dyn View) -> Result<Self, StoreError> {
         let unreadable = |error: filegrid_tree::ViewError| StoreError::Disk(error.to_string());
-        let mut position = None;
+        let mut noted = None;
         let found = view
             .get(&position_key(log), &mut |bytes| {
-                position = serde_json::from_slice(bytes).ok()
+                noted = serde_json::from_slice(bytes).ok()
             })
             .map_err(unreadable)?;
-        if found && position.is_none() {
+        if found && noted.is_none() {
             return Err(StoreError::Damaged(format!(
                 "the applied position of log {log} cannot be read"
             )));
@@ -138,7 +146,7 @@ impl Start {
             std::ops::ControlFlow::Continue(())
         })
         .map_err(unreadable)?;
-        Ok(Self { position, live })
+        Ok(Self { noted, live })
     }
 }
 
@@ -155,7 +163,7 @@ struct Replay {
     live: Live,
     version: u64,
     dead: Vec<BlobId>,
-    /// Where the blobs met so far are.
+    /// Where the blobs are that `steps` bring along.
     places: HashMap<BlobId, Place>,
     steps: Vec<Step>,
     /// Position behind the last record that `steps` holds.
@@ -167,9 +175,9 @@ impl Replay {
         Self {
             log,
             rows,
-            position: start.position,
+            position: start.noted.map(|noted| noted.position),
             live: start.live,
-            version: 0,
+            version: start.noted.map_or(0, |noted| noted.version),
             dead: Vec::new(),
             places: HashMap::new(),
             steps: Vec::new(),
@@ -227,14 +235,28 @@ impl Replay {
                 Step::Moved(blob, to) => applier.moved(blob, to)?,
             }
         }
-        let (batch, dead) = applier.finish(position)?;
-        self.rows.write(batch)?;
-        self.dead.extend(dead);
+        let applied = applier.finish(&Noted {
+            position: *position,
+            version: self.version,
+        })?;
+        self.rows.write(applied.rows)?;
+        self.dead.extend(applied.dead);
+        // The tree knows these now, and compaction may move them. A blob whose change is still to come is named by it.
+        self.places.clear();
         Ok(())
     }
 
     fn finish(&mut self, end: &Position) -> Result<(), StoreError> {
         self.flush(end)
+    }
+}
+
+fn no_room(error: LogError) -> StoreError {
+    match error {
+        LogError::Full => StoreError::Refused(
+            "there is no room for a segment of the log, and none of those that exist is free: free some space".to_owned(),
+        ),
+        other => other.into(),
     }
 }
 

@@ -57,6 +57,7 @@ impl Owner {
         let queued = Queued::Change {
             change,
             places: Vec::new(),
+            staged: Vec::new(),
             sequence,
             answer,
         };

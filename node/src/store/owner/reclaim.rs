@@ -6,10 +6,12 @@ use std::rc::Rc;
 use filegrid_tree::BlobId;
 
 use super::Owner;
+use super::apply::{Noted, note};
 use crate::store::StoreError;
 use crate::store::blob::blob_path;
-use crate::store::log::SegmentInfo;
+use crate::store::log::{SegmentInfo, Space};
 use crate::store::pins::Pinned;
+use crate::store::rows::{RowBatch, RowsError};
 
 impl Owner {
     /// Removes the files of large blobs that are neither referred to nor pinned. A file that cannot be removed
@@ -30,61 +32,89 @@ impl Owner {
         }
     }
 
-    /// Frees segments that hold nothing live, are applied, and that nobody reads. The tree is persisted first,
-    /// since it may depend on their records.
+    /// Gives back segments that hold nothing live, and empties one that holds little. Does nothing unless something has
+    /// happened since the last time.
     ///
     /// # Errors
     ///
-    /// If the tree cannot be persisted: the node must stop.
-    pub fn free_segments(&self) -> Result<usize, StoreError> {
-        let free: Vec<_> = self
-            .sealed()
-            .into_iter()
-            .filter(|segment| self.is_free(segment))
-            .collect();
-        if free.is_empty() {
-            return Ok(0);
+    /// If the tree cannot be persisted, which fences the log, or the log does not take the copies.
+    pub async fn reclaim(self: &Rc<Self>) -> Result<(), StoreError> {
+        self.writable(Space::Cure)?;
+        if !self.look_again.replace(false) {
+            return Ok(());
         }
-        self.rows.persist()?;
-        for segment in &free {
+        let (free, sparse) = self.look();
+        if !free.is_empty() {
+            self.release(&free).await?;
+        }
+        if let Some(segment) = sparse {
+            // There may be more, and this one becomes free.
+            self.look_again.set(true);
+            self.compact(&segment).await?;
+        }
+        Ok(())
+    }
+
+    /// Full segments that are of no more use, and the one that compaction should empty: all of it applied, less than
+    /// half live, least of all.
+    fn look(&self) -> (Vec<SegmentInfo>, Option<SegmentInfo>) {
+        let applied = self.applied.get().generation;
+        let (live, compacted) = (self.live.borrow(), self.compacted.borrow());
+        let mut free = Vec::new();
+        let mut sparse: Option<(u64, SegmentInfo)> = None;
+        self.log.each_sealed(&mut |segment| {
+            let bytes = live.get(&segment.segment).copied().unwrap_or(0);
+            let better =
+                sparse.is_none_or(|(least, _)| bytes < least) && bytes < u64::from(segment.bytes) / 2;
+            if segment.generation >= applied || !better && bytes > 0 {
+                return;
+            }
+            if self.all_pins.pinned(self.pin_of(&segment)) {
+                // Copying does not free it now. Whoever reads will be done some time.
+                self.look_again.set(true);
+            } else if bytes == 0 {
+                free.push(segment);
+            } else if !compacted.contains(&segment.generation) {
+                sparse = Some((bytes, segment));
+            }
+        });
+        (free, sparse.map(|(_, segment)| segment))
+    }
+
+    /// Lets segments be used again. The tree may need their records until it is persisted, and it has to know that the
+    /// log goes on behind them.
+    async fn release(&self, free: &[SegmentInfo]) -> Result<(), StoreError> {
+        if self.noted.get() != self.applied.get() {
+            let noted = Noted {
+                position: self.applied.get(),
+                version: self.version.get(),
+            };
+            let mut rows = RowBatch::default();
+            note(self.number, &noted, &mut rows)?;
+            self.rows.write(rows).map_err(|error| self.fenced_by(error))?;
+            self.noted.set(noted.position);
+        }
+        self.log.sync().await?;
+        self.rows.persist().await.map_err(|error| self.fenced_by(error))?;
+        for segment in free {
+            self.compacted.borrow_mut().remove(&segment.generation);
             self.log.release(segment);
         }
-        Ok(free.len())
+        Ok(())
     }
 
-    /// The next segment that compaction should empty: sealed, applied, the one with the least live bytes, below
-    /// half of it.
-    #[must_use]
-    pub fn sparse_segment(&self) -> Option<SegmentInfo> {
-        let live = self.live.borrow();
-        let bytes = |segment: &SegmentInfo| live.get(&segment.segment).copied().unwrap_or(0);
-        self.sealed()
-            .into_iter()
-            .filter(|segment| bytes(segment) > 0 && bytes(segment) < u64::from(segment.bytes) / 2)
-            .min_by_key(bytes)
+    fn fenced_by(&self, error: RowsError) -> StoreError {
+        let error = error.into();
+        self.fence(&error);
+        error
     }
 
-    fn is_free(&self, segment: &SegmentInfo) -> bool {
-        let used = Pinned::Segment {
+    fn pin_of(&self, segment: &SegmentInfo) -> Pinned {
+        Pinned::Segment {
             log: self.number,
             segment: segment.segment,
             generation: segment.generation,
-        };
-        self.live
-            .borrow()
-            .get(&segment.segment)
-            .is_none_or(|bytes| *bytes == 0)
-            && !self.all_pins.pinned(used)
-    }
-
-    /// Sealed segments whose every record is applied.
-    fn sealed(&self) -> Vec<SegmentInfo> {
-        let applied = self.applied.get().generation;
-        self.log
-            .sealed()
-            .into_iter()
-            .filter(|segment| segment.generation < applied)
-            .collect()
+        }
     }
 
     pub(crate) fn blob_file(&self, blob: BlobId) -> PathBuf {

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use filegrid_tree::{View, ViewError, Visit};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use futures::channel::oneshot;
+use futures::future::BoxFuture;
 
 use super::{RowBatch, Rows, RowsError};
 use crate::limits;
@@ -59,8 +61,21 @@ impl Rows for FjallRows {
         writes.commit().map_err(broken)
     }
 
-    fn persist(&self) -> Result<(), RowsError> {
-        self.database.persist(PersistMode::SyncAll).map_err(broken)
+    fn persist(&self) -> BoxFuture<'static, Result<(), RowsError>> {
+        let (done, result) = oneshot::channel();
+        let database = self.database.clone();
+        // Rare enough for a thread of its own.
+        let thread = std::thread::Builder::new()
+            .name("tree-sync".into())
+            .spawn(move || {
+                // Nobody waits any more: synced all the same.
+                let _ = done.send(database.persist(PersistMode::SyncAll).map_err(broken));
+            });
+        let gone = |error: &dyn std::fmt::Display| RowsError(format!("cannot be synced: {error}"));
+        Box::pin(async move {
+            thread.map_err(|error| gone(&error))?;
+            result.await.map_err(|error| gone(&error))?
+        })
     }
 }
 

@@ -11,6 +11,7 @@ pub use self::fjall::FjallRows;
 pub use self::model::ModelRows;
 
 use filegrid_tree::View;
+use futures::future::BoxFuture;
 
 /// A failure of the row store. It is not retried: the owner fences its log.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -48,10 +49,10 @@ pub trait Rows: Send + Sync {
     /// After an error the state is unknown and the process must stop.
     fn write(&self, batch: RowBatch) -> Result<(), RowsError>;
 
-    /// Makes everything written so far survive a power cut. Blocks.
+    /// Makes everything written so far survive a power cut. The shard is not held up meanwhile.
     ///
     /// # Errors
     ///
     /// As for [`Rows::write`].
-    fn persist(&self) -> Result<(), RowsError>;
+    fn persist(&self) -> BoxFuture<'static, Result<(), RowsError>>;
 }

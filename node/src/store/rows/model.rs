@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use filegrid_tree::{View, ViewError, Visit};
+use futures::future::{BoxFuture, ready};
 
 use super::{RowBatch, Rows, RowsError};
 
@@ -65,11 +66,11 @@ impl Rows for ModelRows {
         Ok(())
     }
 
-    fn persist(&self) -> Result<(), RowsError> {
+    fn persist(&self) -> BoxFuture<'static, Result<(), RowsError>> {
         let mut inner = self.inner();
         inner.durable = Arc::clone(&inner.now);
         inner.since.clear();
-        Ok(())
+        Box::pin(ready(Ok(())))
     }
 }
 

@@ -12,8 +12,8 @@ mod world;
 pub use self::random::Random;
 pub use self::world::World;
 
-/// One entry of a directory: name, length in bytes, whether it is a directory.
-pub type DirEntry = (String, u64, bool);
+/// One entry of a directory: name, whether it is a directory.
+pub type DirEntry = (String, bool);
 
 /// What goes wrong, and when. Operations count from 1, reads not counted.
 #[derive(Debug, Clone, Copy, Default)]

@@ -247,10 +247,7 @@ impl World {
         Ok(below
             .filter_map(|(entry, what)| {
                 let name = entry.file_name()?.to_str()?.to_owned();
-                Some(match what {
-                    Entry::Directory => (name, 0, true),
-                    Entry::File(inode) => (name, self.length(*inode), false),
-                })
+                Some((name, *what == Entry::Directory))
             })
             .collect())
     }
