@@ -57,7 +57,7 @@ impl BlobFiles {
 
     /// Makes the two levels above a blob, each synced into the one above it.
     async fn make_parents(&self, log: u8, blobs: &Path, blob: BlobId) -> Result<(), StoreError> {
-        let [.., outer, inner, _] = blob.0;
+        let [.., outer, inner] = blob.0;
         if self.durable.borrow().contains(&(log, outer, inner)) {
             return Ok(());
         }
