@@ -8,6 +8,7 @@ mod headers;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// A file of an archive.
@@ -144,24 +145,26 @@ fn cut(bytes: &[u8], start: u64, at: u64, end: u64) -> Option<(Piece, u64)> {
     Some((Piece::Bytes(part), length))
 }
 
+/// Every number is tried once for a name, however often it comes: a client may ask for one file a million times.
 fn make_unique(entries: &mut [Entry]) {
-    let mut taken = std::collections::HashSet::new();
+    let mut taken: HashMap<String, u64> = HashMap::new();
     for entry in entries {
-        let mut name = entry.name.clone();
-        let mut number = 1_u64;
-        while !taken.insert(name.clone()) {
-            number += 1;
-            let (directory, file) = entry
-                .name
-                .rsplit_once('/')
-                .map_or(("", entry.name.as_str()), |(d, f)| (d, f));
-            let (stem, extension) = match file.rsplit_once('.') {
-                Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
-                _ => (file, String::new()),
-            };
-            let slash = if directory.is_empty() { "" } else { "/" };
-            name = format!("{directory}{slash}{stem} ({number}){extension}");
+        if let Some(last) = taken.get(&entry.name) {
+            let mut fresh = (last + 1..).map(|number| (numbered(&entry.name, number), number));
+            if let Some((name, number)) = fresh.find(|(name, _)| !taken.contains_key(name)) {
+                taken.insert(std::mem::replace(&mut entry.name, name), number);
+            }
         }
-        entry.name = name;
+        taken.insert(entry.name.clone(), 1);
+    }
+}
+
+fn numbered(name: &str, number: u64) -> String {
+    let (directory, file) = name
+        .rfind('/')
+        .map_or(("", name), |slash| name.split_at(slash + 1));
+    match file.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() => format!("{directory}{stem} ({number}).{extension}"),
+        _ => format!("{directory}{file} ({number})"),
     }
 }

@@ -135,4 +135,9 @@ fn names_that_are_taken_get_a_number() {
     );
     let names: Vec<_> = layout.entries().iter().map(|entry| entry.name.as_str()).collect();
     assert_eq!(names, ["a/b.txt", "a/b (2).txt", "a/b (2) (2).txt", "c", "c (2)"]);
+
+    // Trying every number anew for every file would never end.
+    let same = Layout::new(vec![entry("d.d/.a"); 100_000]);
+    let last = same.entries().last().unwrap();
+    assert_eq!(last.name, "d.d/.a (100000)");
 }
