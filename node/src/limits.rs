@@ -39,6 +39,8 @@ pub const REQUEST_BODY_MAX_BYTES: usize = 4 << 20;
 pub const PARTS_MAX_COUNT: usize = 10_000;
 /// Longest head of a part.
 pub const PART_HEAD_MAX_BYTES: usize = 16 << 10;
+/// Most white space between a boundary and the end of its line (RFC 2046 §5.1.1 sets no limit, nobody sends any).
+pub const PART_PADDING_MAX_BYTES: usize = 256;
 /// Longest `meta` field of an upload: a mapping of `PARTS_MAX_COUNT` parts fits.
 pub const META_MAX_BYTES: usize = 4 << 20;
 /// Longest boundary, RFC 2046 §5.1.1.

@@ -1,5 +1,7 @@
 //! The head of a part.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 use super::MultipartError;
@@ -24,10 +26,14 @@ pub fn boundary_of(content_type: &str) -> Result<Option<String>, MultipartError>
     if !media.trim().eq_ignore_ascii_case("multipart/form-data") {
         return Ok(None);
     }
-    let boundary = Parameters(parameters)
-        .find(|(name, _)| name.eq_ignore_ascii_case("boundary"))
-        .map(|(_, value)| value)
-        .ok_or(MultipartError::Boundary)?;
+    let mut boundary = None;
+    for parameter in Parameters(parameters) {
+        let (name, value) = parameter.map_err(|_| MultipartError::Boundary)?;
+        if name.eq_ignore_ascii_case("boundary") && boundary.replace(value).is_some() {
+            return Err(MultipartError::Boundary);
+        }
+    }
+    let boundary = boundary.ok_or(MultipartError::Boundary)?;
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
     let valid = (1..=BOUNDARY_MAX_BYTES).contains(&boundary.len())
         && boundary.bytes().all(allowed)
@@ -43,7 +49,11 @@ pub fn boundary_of(content_type: &str) -> Result<Option<String>, MultipartError>
 pub(super) fn parse(head: &[u8]) -> Result<PartHead, MultipartError> {
     let head = std::str::from_utf8(head).map_err(|_| MultipartError::Head)?;
     let mut found = None;
-    for line in head.split("\r\n").filter(|line| !line.is_empty()) {
+    for line in unfolded(head).split("\r\n") {
+        // Others may take these for the end of the line, or of the name.
+        if line.contains(['\r', '\n', '\0']) {
+            return Err(MultipartError::Head);
+        }
         let (name, value) = line.split_once(':').ok_or(MultipartError::Head)?;
         if name.trim_end().eq_ignore_ascii_case("content-disposition") {
             if found.is_some() {
@@ -55,21 +65,39 @@ pub(super) fn parse(head: &[u8]) -> Result<PartHead, MultipartError> {
     found.ok_or(MultipartError::Unnamed)
 }
 
+/// A line that begins with white space continues the one before it (RFC 5322 §2.2.3).
+fn unfolded(head: &str) -> Cow<'_, str> {
+    if head.contains("\r\n ") || head.contains("\r\n\t") {
+        Cow::Owned(head.replace("\r\n ", " ").replace("\r\n\t", "\t"))
+    } else {
+        Cow::Borrowed(head)
+    }
+}
+
 fn disposition(value: &str) -> Result<PartHead, MultipartError> {
     let (kind, parameters) = value.split_once(';').unwrap_or((value, ""));
     if !kind.trim().eq_ignore_ascii_case("form-data") {
         return Err(MultipartError::Unnamed);
     }
     let (mut field, mut filename, mut extended) = (None, None, None);
-    for (name, value) in Parameters(parameters) {
-        match name.to_ascii_lowercase().as_str() {
-            "name" => field = Some(value),
-            "filename" => filename = Some(value),
-            "filename*" => extended = Some(rfc8187(&value).ok_or(MultipartError::Head)?),
-            _ => {}
+    for parameter in Parameters(parameters) {
+        let (name, value) = parameter?;
+        let known = match name.to_ascii_lowercase().as_str() {
+            "name" => &mut field,
+            "filename" => &mut filename,
+            "filename*" => &mut extended,
+            _ => continue,
+        };
+        // Which of two is meant cannot be known (RFC 6266 §4.1).
+        if known.replace(value).is_some() {
+            return Err(MultipartError::Head);
         }
     }
-    let filename = extended.or(filename).map(|name| last_component(&name).to_owned());
+    let extended = extended.map(|value| rfc8187(&value).ok_or(MultipartError::Head));
+    let filename = extended
+        .transpose()?
+        .or(filename)
+        .map(|name| last_component(&name).to_owned());
     Ok(PartHead {
         field: field.ok_or(MultipartError::Unnamed)?,
         filename,
@@ -83,10 +111,7 @@ fn rfc8187(value: &str) -> Option<String> {
     if !charset.eq_ignore_ascii_case("utf-8") {
         return None;
     }
-    percent_decode_str(text)
-        .decode_utf8()
-        .ok()
-        .map(std::borrow::Cow::into_owned)
+    percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned)
 }
 
 /// Old browsers send whole paths, of either kind.
@@ -94,11 +119,11 @@ fn last_component(name: &str) -> &str {
     name.rsplit(['/', '\\']).next().unwrap_or(name)
 }
 
-/// `; name=value` parameters; a value may be a quoted string.
+/// `; name=value` parameters; a value may be a quoted string. Nothing comes behind one that is malformed.
 struct Parameters<'a>(&'a str);
 
 impl Iterator for Parameters<'_> {
-    type Item = (String, String);
+    type Item = Result<(String, String), MultipartError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -114,7 +139,13 @@ impl Iterator for Parameters<'_> {
             };
             let value = value.trim_start_matches([' ', '\t']);
             let (value, rest) = match value.strip_prefix('"') {
-                Some(quoted) => unquote(quoted),
+                Some(quoted) => match unquote(quoted) {
+                    Some(unquoted) => unquoted,
+                    None => {
+                        self.0 = "";
+                        return Some(Err(MultipartError::Head));
+                    }
+                },
                 None => {
                     let end = value.find(';').unwrap_or(value.len());
                     let (value, rest) = value.split_at(end);
@@ -122,21 +153,24 @@ impl Iterator for Parameters<'_> {
                 }
             };
             self.0 = rest;
-            return Some((name.trim().to_owned(), value));
+            return Some(Ok((name.trim().to_owned(), value)));
         }
     }
 }
 
 /// The value of a quoted string without its opening quote, and what follows. Browsers escape a quote as `%22`
-/// (WHATWG) or `\"`; a backslash before anything else is an old browser's path separator and stays.
-fn unquote(quoted: &str) -> (String, &str) {
+/// (WHATWG) or `\"`; a backslash before anything else is an old browser's path separator and stays. `None` if the
+/// string does not end, or not where the parameter does: a quote in it was not escaped, and the name is another.
+fn unquote(quoted: &str) -> Option<(String, &str)> {
     let mut value = String::with_capacity(quoted.len());
     let mut rest = quoted;
     while let Some(at) = rest.find(['"', '\\']) {
         let (plain, from) = rest.split_at(at);
         value.push_str(plain);
         if let Some(after) = from.strip_prefix('"') {
-            return (browser_unescape(value), after);
+            let after = after.trim_start_matches([' ', '\t']);
+            let whole = after.is_empty() || after.starts_with(';');
+            return whole.then(|| (browser_unescape(value), after));
         }
         let escaped = from.get(1..).unwrap_or_default();
         if let Some(after) = escaped.strip_prefix('"') {
@@ -150,8 +184,7 @@ fn unquote(quoted: &str) -> (String, &str) {
             rest = escaped;
         }
     }
-    value.push_str(rest);
-    (browser_unescape(value), "")
+    None
 }
 
 /// HTML's form encoding escapes exactly these three in names; everything else stays as it is.

@@ -9,6 +9,8 @@ mod head;
 mod splitter;
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod tests;
 
 pub use self::head::{PartHead, boundary_of};

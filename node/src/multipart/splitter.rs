@@ -4,10 +4,7 @@ use memchr::memmem::Finder;
 
 use super::MultipartError;
 use super::head::{self, PartHead};
-use crate::limits::PART_HEAD_MAX_BYTES;
-
-/// Most white space between a boundary and the end of its line (RFC 2046 §5.1.1 sets no limit).
-const PADDING_MAX_BYTES: usize = 256;
+use crate::limits::{PART_HEAD_MAX_BYTES, PART_PADDING_MAX_BYTES};
 
 /// What stands at the front of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +146,9 @@ impl Splitter {
             .iter()
             .take_while(|byte| matches!(byte, b' ' | b'\t'))
             .count();
+        if padding > PART_PADDING_MAX_BYTES {
+            return Err(MultipartError::Head);
+        }
         match input.get(padding..).unwrap_or_default() {
             [b'\r', b'\n', ..] => {
                 self.place = Place::Head;
@@ -156,7 +156,8 @@ impl Splitter {
                     consumed: padding + 2,
                 })
             }
-            [] | [b'\r'] | [b'-'] if padding <= PADDING_MAX_BYTES => Ok(Step::NeedMore),
+            [] | [b'\r'] => Ok(Step::NeedMore),
+            [b'-'] if padding == 0 => Ok(Step::NeedMore),
             _ => Err(MultipartError::Head),
         }
     }

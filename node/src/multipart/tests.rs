@@ -3,10 +3,10 @@
 use super::*;
 
 /// What a body was split into: field, file name, bytes.
-type Parts = Vec<(String, Option<String>, Vec<u8>)>;
+pub(super) type Parts = Vec<(String, Option<String>, Vec<u8>)>;
 
 /// Feeds a body in pieces that end at the given places.
-fn split_at(boundary: &str, body: &[u8], ends: &[usize]) -> Result<Parts, MultipartError> {
+pub(super) fn split_at(boundary: &str, body: &[u8], ends: &[usize]) -> Result<Parts, MultipartError> {
     let mut splitter = Splitter::new(boundary);
     let mut parts = Parts::new();
     let mut consumed_to = 0;
@@ -36,7 +36,7 @@ fn split_at(boundary: &str, body: &[u8], ends: &[usize]) -> Result<Parts, Multip
     Ok(parts)
 }
 
-fn every_cut(boundary: &str, body: &[u8]) -> Result<Parts, MultipartError> {
+pub(super) fn every_cut(boundary: &str, body: &[u8]) -> Result<Parts, MultipartError> {
     let whole = split_at(boundary, body, &[]);
     for first in 0..=body.len() {
         assert_eq!(split_at(boundary, body, &[first]), whole, "cut at {first}");
@@ -46,11 +46,11 @@ fn every_cut(boundary: &str, body: &[u8]) -> Result<Parts, MultipartError> {
     whole
 }
 
-fn part(disposition: &str, payload: &str) -> String {
+pub(super) fn part(disposition: &str, payload: &str) -> String {
     format!("--b\r\nContent-Disposition: {disposition}\r\n\r\n{payload}\r\n")
 }
 
-fn one(disposition: &str) -> (String, Option<String>) {
+pub(super) fn one(disposition: &str) -> (String, Option<String>) {
     let body = part(disposition, "x") + "--b--\r\n";
     let parts = every_cut("b", body.as_bytes()).unwrap();
     (parts[0].0.clone(), parts[0].1.clone())

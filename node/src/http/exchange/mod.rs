@@ -10,7 +10,7 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
 pub use serve::{Service, Shard, TOO_MANY, resume, serve_plain, serve_tls};
-pub use wire::{Framing, ReplyHead, RequestHead};
+pub use wire::{ChunkStep, Chunks, Framing, ReplyHead, RequestHead, parse as parse_head};
 
 use crate::error::Error;
 use crate::limits::UNREAD_BODY_MAX_BYTES;

@@ -160,8 +160,14 @@ impl RequestHead {
     }
 }
 
-/// Reads a head from the front of `bytes`, with its length; `None`: it is not complete.
-pub(super) fn parse(bytes: &[u8]) -> Result<Option<(RequestHead, usize)>, Error> {
+/// Reads a head from the front of `bytes`, with its length; `None`: it is not complete. Empty lines before it count to
+/// it.
+///
+/// # Errors
+///
+/// What RFC 9112 forbids, and what it leaves to the recipient but intermediaries read in several ways; over
+/// [`HEAD_MAX_BYTES`], [`HEADER_MAX_COUNT`] or [`TARGET_MAX_BYTES`]. More bytes mend none of it.
+pub fn parse(bytes: &[u8]) -> Result<Option<(RequestHead, usize)>, Error> {
     let mut fields = [const { MaybeUninit::uninit() }; HEADER_MAX_COUNT];
     let mut request = httparse::Request::new(&mut []);
     let consumed = match request.parse_with_uninit_headers(bytes, &mut fields) {
@@ -224,9 +230,9 @@ fn has_bare_line_feed(head: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head.get(at - 1) != Some(&b'\r'))
 }
 
-/// The state between two reads of a chunked body.
+/// The state between two reads of a chunked body (RFC 9112 §7.1).
 #[derive(Debug, Default)]
-pub(super) struct Chunks {
+pub struct Chunks {
     place: Place,
     trailer_bytes: usize,
 }
@@ -242,7 +248,7 @@ enum Place {
 
 /// What is at the front of the input.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum ChunkStep {
+pub enum ChunkStep {
     /// Framing: drop it.
     Skip(usize),
     /// Payload, at least one byte.
@@ -254,7 +260,13 @@ pub(super) enum ChunkStep {
 }
 
 impl Chunks {
-    pub(super) fn step(&mut self, input: &[u8]) -> Result<ChunkStep, Error> {
+    /// Says what stands at the front of `input`, which begins behind what was taken before. Not to be asked again
+    /// after [`ChunkStep::End`].
+    ///
+    /// # Errors
+    ///
+    /// If the framing is malformed; nothing more can be read of the body then.
+    pub fn step(&mut self, input: &[u8]) -> Result<ChunkStep, Error> {
         match &mut self.place {
             Place::Data(left) => {
                 let n = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
@@ -304,7 +316,7 @@ impl Chunks {
     }
 }
 
-/// A line without its CR LF; a bare LF ends none.
+/// A line without its CR LF. A bare LF ends none, and control characters are refused: for some, a CR ends a line.
 fn line(input: &[u8]) -> Result<Option<&[u8]>, Error> {
     match memchr::memchr(b'\n', input) {
         None if input.len() > CHUNK_LINE_MAX_BYTES => Err(bad("a line of chunk framing is too long")),
@@ -312,8 +324,11 @@ fn line(input: &[u8]) -> Result<Option<&[u8]>, Error> {
         Some(at) if at > CHUNK_LINE_MAX_BYTES => Err(bad("a line of chunk framing is too long")),
         Some(at) => {
             let line = input.get(..at).and_then(|line| line.strip_suffix(b"\r"));
-            line.map(Some)
-                .ok_or_else(|| bad("a line of chunk framing ends without CR"))
+            let line = line.ok_or_else(|| bad("a line of chunk framing ends without CR"))?;
+            if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+                return Err(bad("a line of chunk framing holds a control character"));
+            }
+            Ok(Some(line))
         }
     }
 }
