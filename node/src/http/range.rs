@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use crate::limits::RANGES_MAX_COUNT;
 
+/// Optional white space (RFC 9110 §5.6.3).
+const WHITE: [char; 2] = [' ', '\t'];
+
 /// What a `Range` field asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ranges {
@@ -19,15 +22,15 @@ pub enum Ranges {
 /// overlap much, are answered with everything (§14.2 allows it; RFC 9110 §17.15 advises it).
 #[must_use]
 pub fn parse(field: &[u8], length: u64) -> Ranges {
-    let Some(set) = std::str::from_utf8(field)
-        .ok()
-        .and_then(|text| text.trim().strip_prefix("bytes="))
-    else {
+    let text = std::str::from_utf8(field).unwrap_or_default();
+    let specifier = text.trim_matches(WHITE).split_once('=');
+    let Some((_, set)) = specifier.filter(|(unit, _)| unit.eq_ignore_ascii_case("bytes")) else {
         return Ranges::Whole;
     };
     let mut ranges = Vec::new();
     let mut asked = 0;
-    for one in set.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+    let specs = set.split(',').map(|one| one.trim_matches(WHITE));
+    for one in specs.filter(|one| !one.is_empty()) {
         asked += 1;
         match read(one, length) {
             _ if asked > RANGES_MAX_COUNT => return Ranges::Whole,
@@ -42,8 +45,11 @@ pub fn parse(field: &[u8], length: u64) -> Ranges {
     if ranges.is_empty() {
         return Ranges::Unsatisfiable;
     }
-    let total: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-    if ranges.len() > 1 && total > length {
+    let total: u128 = ranges
+        .iter()
+        .map(|range| u128::from(range.end - range.start))
+        .sum();
+    if ranges.len() > 1 && total > u128::from(length) {
         Ranges::Whole
     } else {
         Ranges::Some(ranges)
@@ -119,6 +125,11 @@ mod tests {
         assert_eq!(parse(b"bytes=-500", 10_000), some(&[9500..10_000]));
         assert_eq!(parse(b"bytes=0-0,-1", 10_000), some(&[0..1, 9999..10_000]));
         assert_eq!(
+            parse(b" Bytes=0-0 ,\t,-1", 10_000),
+            some(&[0..1, 9999..10_000]),
+            "units are case-insensitive"
+        );
+        assert_eq!(
             parse(b"bytes=500-600,601-999", 10_000),
             some(&[500..601, 601..1000])
         );
@@ -146,6 +157,11 @@ mod tests {
             parse(b"bytes=0-,0-,0-", 10_000),
             Ranges::Whole,
             "more than the file"
+        );
+        assert_eq!(
+            parse(b"bytes=0-,0-", u64::MAX),
+            Ranges::Whole,
+            "more than a number holds"
         );
     }
 
