@@ -118,7 +118,8 @@ fn limit(limit: Option<serde_json::Value>) -> Result<u64, Error> {
         .ok_or_else(|| Error::BadRequest("Limit must be a number from 1".to_owned()))
 }
 
-fn write_entry(piece: &mut Vec<u8>, path: &str, row: &RowRef<'_>) {
+/// Adds the JSON of an entry. `path` is shown as it is.
+pub fn write_entry(piece: &mut Vec<u8>, path: &str, row: &RowRef<'_>) {
     let mut digits = [0; 64];
     let checksum = row.sha256().map_or("", |sum| hex(sum, &mut digits));
     let entry = Entry {

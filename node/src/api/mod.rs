@@ -32,6 +32,7 @@ use crate::http::exchange::{Exchange, Reply, ReplyHead, Service};
 use crate::http::problem;
 use crate::store::{Receipt, Store};
 
+pub use self::list_tree::write_entry;
 pub use self::multi::Prepared;
 
 /// The answer to what was done.
