@@ -64,13 +64,14 @@ impl Tree {
             path: TreePath::parse(&path).unwrap(),
             content: FileContent {
                 extents: vec![Extent {
-                    blob: self.ids.next_id(),
+                    blob: self.ids.next_id().unwrap(),
                     offset: 0,
                     length: 4096,
                     crc32: 1,
                 }],
                 size: 4096,
                 crc32: 1,
+                sha256: None,
             },
             base: Base::Any,
             mtime: None,
