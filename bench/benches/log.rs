@@ -1,5 +1,6 @@
 //! The shard log: gathering records, and making a group of them durable.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use filegrid::disk::sim::{Faults, SimDisk};
 use filegrid::disk::{Disk, RealDisk};
 use filegrid::limits::BATCH_TARGET_BYTES;
 use filegrid::ring;
-use filegrid::store::log::{Durability, Log, LogOptions, NewRecord, RecordKind, Space};
+use filegrid::store::log::{Durability, Log, LogOptions, NewRecord, RecordKind, Recovered, Space};
 use futures::executor::LocalPool;
 use futures::future::{Either, join, select};
 
@@ -109,17 +110,18 @@ async fn with_log(
     directory: &Path,
     measure: impl AsyncFnOnce(&Log) -> Duration,
 ) -> Duration {
-    let log = Log::open(
+    let found = Recovered::read(
         disk,
         directory.to_owned(),
         OPTIONS,
-        1,
         None,
         None,
+        &HashSet::new(),
         &mut |_| Ok(()),
     )
     .await
     .unwrap();
+    let log = found.open(1, &|_| true).await.unwrap();
     let serving = std::pin::pin!(join(log.run(), log.maintain()));
     let measuring = std::pin::pin!(measure(&log));
     match select(serving, measuring).await {
@@ -140,7 +142,7 @@ fn put(log: &Log, payload: &[u8]) -> u64 {
 /// Waits until a batch is durable, and gives back the segments that are full.
 async fn settle(log: &Log, batch: u64) {
     while log.durable().await.unwrap() < batch {}
-    for segment in log.sealed() {
-        log.release(&segment);
-    }
+    let mut full = Vec::new();
+    log.each_sealed(&mut |segment| full.push(segment));
+    full.iter().for_each(|segment| log.release(segment));
 }

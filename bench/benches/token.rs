@@ -1,7 +1,7 @@
 //! Checking a token: verified, and known from before.
 
 use criterion::{BatchSize, Criterion, criterion_group};
-use filegrid::auth::{Authenticator, Login, RegistryFile};
+use filegrid::auth::{Authenticator, Login, open_registry};
 use futures::executor::block_on;
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ criterion_group!(benches, token);
 
 fn token(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
-    let (registry, keys) = RegistryFile::open(directory.path(), 1).unwrap();
+    let (registry, keys) = open_registry(directory.path(), 1).unwrap();
     let keys = keys.unwrap();
     let login = Login::start(Arc::clone(&registry), 1, 1, 86_400).unwrap();
     let credentials = serde_json::json!({

@@ -1,5 +1,7 @@
 //! Runs the committed seeds of every fuzz target.
 
+#![allow(clippy::unwrap_used, reason = "a seed that cannot be read fails the test")]
+
 use std::path::Path;
 
 #[path = "src/lib.rs"]

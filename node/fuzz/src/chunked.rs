@@ -117,7 +117,7 @@ fn line<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], End> {
 fn size(line: &[u8]) -> Result<u64, End> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let behind = line[digits..].iter().find(|byte| !b" \t".contains(byte));
-    if !(1..=16).contains(&digits) || !behind.is_none_or(|byte| *byte == b';') {
+    if !(1..=16).contains(&digits) || behind.is_some_and(|byte| *byte != b';') {
         return Err(End::Malformed);
     }
     let digits = std::str::from_utf8(&line[..digits]).unwrap();
