@@ -3,9 +3,15 @@
 //! `raft` brings commands to all members, over the `wire` and through the `log`, and has a `machine` apply them;
 //! `registry` is what a machine holds beside the tree.
 
+pub mod config;
+pub mod host;
 pub mod limits;
 pub mod log;
 pub mod machine;
 pub mod raft;
 pub mod registry;
 pub mod wire;
+
+/// What a program that runs a member logs unless it is told otherwise. openraft logs as errors what is everyday for a
+/// cluster, a member that cannot be reached; what matters of it is told by ourselves.
+pub const LOG_FILTER: &str = "info,openraft=off";

@@ -8,7 +8,6 @@ use openraft::{
     AnyError, Entry, EntryPayload, LogId, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta,
     StorageError, StorageIOError,
 };
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::snapshot::SnapshotData;
@@ -113,20 +112,21 @@ impl Applier {
         })
     }
 
-    /// Applies commands and answers each. Small lots are done here and now.
-    fn apply(
+    /// Applies commands and answers each. Small lots are done here and now: handing them over takes longer.
+    async fn apply(
         &self,
         commands: Vec<Option<Vec<u8>>>,
         bytes: usize,
-        mark: &[u8],
-    ) -> Result<Vec<Vec<u8>>, MachineError> {
-        let apply = || self.machine.apply(commands, mark);
-        if bytes > APPLY_INLINE_MAX_BYTES && Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread
-        {
-            tokio::task::block_in_place(apply)
-        } else {
-            apply()
+        mark: Vec<u8>,
+    ) -> Result<Vec<Vec<u8>>, Failure> {
+        if bytes <= APPLY_INLINE_MAX_BYTES {
+            return self
+                .machine
+                .apply(commands, &mark)
+                .map_err(|error| write_failed(&error));
         }
+        let machine = Arc::clone(&self.machine);
+        blocking(move || machine.apply(commands, &mark)).await
     }
 }
 
@@ -191,10 +191,7 @@ impl RaftStateMachine<Types> for StateMachine {
         let expected = commands.len();
         let mark = self.mark.write();
         let turn = self.applier.turn().await;
-        let answers = self
-            .applier
-            .apply(commands, bytes, &mark)
-            .map_err(|error| write_failed(&error))?;
+        let answers = self.applier.apply(commands, bytes, mark).await?;
         drop(turn);
         if answers.len() != expected {
             let wrong = format!("{} answers to {expected} commands", answers.len());

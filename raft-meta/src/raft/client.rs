@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::member::{Change, MembersError};
+use super::members::{Change, MembersError};
 use super::proposer::{Answered, Batch, ProposeError};
 use super::status::Status;
 use super::types::Commands;

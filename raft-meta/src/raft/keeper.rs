@@ -5,17 +5,22 @@ use std::time::Duration;
 
 use openraft::LogIdOptionExt;
 
-use super::member::Retention;
+use super::options::Retention;
 use super::types::Raft;
 use crate::log::Log;
 
-/// How often is looked.
+/// How often is looked, at most.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Runs until the member stops.
 pub(super) async fn keep(raft: Raft, log: Log, retention: Retention) {
     let metrics = raft.metrics();
+    let mut data = raft.data_metrics();
     loop {
+        // Nothing is to be done while nothing happens.
+        if data.changed().await.is_err() {
+            return;
+        }
         tokio::time::sleep(EVERY).await;
         let (applied, persisted, purged) = {
             let now = metrics.borrow();

@@ -4,181 +4,42 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use openraft::error::{ChangeMembershipError, CheckIsLeaderError, ClientWriteError, RaftError};
-use openraft::{ChangeMembers, LogIdOptionExt, SnapshotPolicy};
+use bytes::{Buf, Bytes};
+use openraft::LogIdOptionExt;
+use openraft::error::{CheckIsLeaderError, RaftError};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::applier::{Applier, StateMachine};
 use super::keeper;
+use super::members::Change;
 use super::network::Network;
+use super::options::{MemberOptions, StartError, config};
 use super::proposer::{Answered, Batch, ProposeError, Proposer, Way, destination};
 use super::rpc::Rpc;
 use super::status::Status;
 use super::store::Store;
 use super::types::{Commands, Peer, Raft};
 use crate::limits::{COMMAND_MAX_BYTES, LEADER_PATIENCE_S};
-use crate::log::{Log, LogError};
-use crate::machine::{Machine, MachineError};
-use crate::wire::{CallError, Carrier, Destination, Method, Refusal};
-
-/// When things happen, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timing {
-    /// Between two signs of life of a leader; also the limit for an answer to one.
-    pub heartbeat_ms: u64,
-    /// A follower that hears nothing stands for election after `election_max_ms` and a time between these two.
-    pub election_min_ms: u64,
-    /// See `election_min_ms`.
-    pub election_max_ms: u64,
-}
-
-/// When the log is shortened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// The machine is persisted when so many entries have been applied since.
-    pub persist_after_entries: u64,
-    /// Or so many bytes of them.
-    pub persist_after_bytes: u64,
-    /// Or when the log takes more bytes of the disk.
-    pub disk_target_bytes: u64,
-    /// Entries behind that are kept for followers that lag.
-    pub keep_entries: u64,
-    /// But no more bytes of them.
-    pub keep_bytes: u64,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            heartbeat_ms: 100,
-            election_min_ms: 500,
-            election_max_ms: 1000,
-        }
-    }
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self {
-            persist_after_entries: 50_000,
-            persist_after_bytes: 64 << 20,
-            disk_target_bytes: 256 << 20,
-            keep_entries: 20_000,
-            keep_bytes: 64 << 20,
-        }
-    }
-}
-
-/// What a member is started with.
-#[derive(Debug, Clone, Default)]
-pub struct MemberOptions {
-    /// Its number, the same for ever.
-    pub id: u64,
-    /// The members of a new cluster, with their addresses; an address may be empty if there is no other member. Used if
-    /// the log is empty. Without it a member with an empty log waits until a leader adds it.
-    pub first_members: Option<BTreeMap<u64, String>>,
-    /// When things happen.
-    pub timing: Timing,
-    /// When the log is shortened.
-    pub retention: Retention,
-}
-
-/// Why a member does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The log.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The state machine.
-    #[error(transparent)]
-    Machine(#[from] MachineError),
-    /// Raft; says why.
-    #[error("{0}")]
-    Raft(String),
-}
-
-/// Why the members were not changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MembersError {
-    /// It cannot be done; says why.
-    #[error("{0}")]
-    Refused(String),
-    /// Not now: another change is on its way, or no leader is there.
-    #[error("{0}")]
-    NotNow(String),
-    /// It may or may not have been done.
-    #[error("the outcome is unknown: {0}")]
-    Unknown(String),
-}
-
-impl From<CallError> for MembersError {
-    fn from(error: CallError) -> Self {
-        match error {
-            CallError::Refused(Refusal::BadRequest(why) | Refusal::Forbidden(why)) => Self::Refused(why),
-            CallError::Unreachable(why) | CallError::Refused(Refusal::NotNow(why)) => Self::NotNow(why),
-            CallError::Refused(refusal @ Refusal::NotLeader(_)) => Self::NotNow(refusal.to_string()),
-            error => Self::Unknown(error.to_string()),
-        }
-    }
-}
-
-/// A change of the members.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
-    /// A member that only follows.
-    AddLearner(u64, String),
-    /// A member that follows becomes one that votes.
-    Promote(u64),
-    Remove(u64),
-    /// A member becomes the leader.
-    Transfer(u64),
-}
-
-impl Change {
-    /// # Layout
-    ///
-    /// Code (1), member (8), address.
-    pub(super) fn write(&self) -> Bytes {
-        let (code, member, address) = match self {
-            Self::AddLearner(member, address) => (1, member, address.as_str()),
-            Self::Promote(member) => (2, member, ""),
-            Self::Remove(member) => (3, member, ""),
-            Self::Transfer(member) => (4, member, ""),
-        };
-        let mut to = BytesMut::new();
-        to.put_u8(code);
-        to.put_u64_le(*member);
-        to.put_slice(address.as_bytes());
-        to.freeze()
-    }
-
-    pub(super) fn read(mut from: Bytes) -> Option<Self> {
-        let (code, member) = (from.try_get_u8().ok()?, from.try_get_u64_le().ok()?);
-        Some(match code {
-            1 => Self::AddLearner(member, String::from_utf8(from.to_vec()).ok()?),
-            2 => Self::Promote(member),
-            3 => Self::Remove(member),
-            4 => Self::Transfer(member),
-            _ => return None,
-        })
-    }
-}
+use crate::log::Log;
+use crate::machine::Machine;
+use crate::wire::{Carrier, Destination, Method};
 
 /// A running member. Clones share it; it runs until [`Self::stop`].
 #[derive(Clone)]
 pub struct Member {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
-    options: MemberOptions,
-    raft: Raft,
+pub(super) struct Inner {
+    pub(super) options: MemberOptions,
+    pub(super) raft: Raft,
     log: Log,
     proposer: Proposer,
-    carrier: Arc<dyn Carrier>,
+    pub(super) carrier: Arc<dyn Carrier>,
     rpc: Rpc,
-    paused: watch::Sender<bool>,
+    /// Whether nothing may be proposed here.
+    pub(super) paused: watch::Sender<bool>,
 }
 
 impl Member {
@@ -230,6 +91,9 @@ impl Member {
             inner.options.retention,
         ));
         tokio::spawn(tell(inner.raft.clone()));
+        if !inner.options.address.is_empty() {
+            tokio::spawn(member.clone().tell_address());
+        }
         Ok(member)
     }
 
@@ -269,6 +133,26 @@ impl Member {
         }
     }
 
+    /// Tells the cluster where this member is reached, if it knows another address.
+    async fn tell_address(self) {
+        let options = &self.inner.options;
+        while self.wait_leader().await.is_ok() {
+            let members = self.status().members;
+            match members.iter().find(|member| member.id == options.id) {
+                Some(member) if member.address == options.address => return,
+                Some(_) => {
+                    let change = Change::Readdress(options.id, options.address.clone());
+                    if let Err(error) = self.change(change).await {
+                        tracing::info!("metadata: the cluster does not take the address yet: {error}");
+                    }
+                }
+                // It will be added with its address.
+                None => {}
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
     /// Proposes a command and waits until it has been applied here or, if another member leads, there.
     ///
     /// # Errors
@@ -300,7 +184,7 @@ impl Member {
         Err(status.leader.and_then(|leader| self.destination(leader)))
     }
 
-    fn destination(&self, member: u64) -> Option<Destination> {
+    pub(super) fn destination(&self, member: u64) -> Option<Destination> {
         let members = self.status().members;
         let found = members.into_iter().find(|of| of.id == member)?;
         Some(Destination {
@@ -316,7 +200,7 @@ impl Member {
     ///
     /// [`ProposeError::Unavailable`].
     pub async fn read_barrier(&self) -> Result<u64, ProposeError> {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(LEADER_PATIENCE_S);
+        let deadline = Instant::now() + Duration::from_secs(LEADER_PATIENCE_S);
         loop {
             let (why, leader) = match self.read_here().await {
                 Ok(entries) => return self.wait_applied(entries).await,
@@ -338,7 +222,7 @@ impl Member {
                     Err(error) => why = error.to_string(),
                 }
             }
-            if tokio::time::Instant::now() >= deadline {
+            if Instant::now() >= deadline {
                 return Err(ProposeError::Unavailable(why));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -404,155 +288,6 @@ impl Member {
         std::future::pending().await
     }
 
-    /// Adds a member that follows: it gets all entries and does not vote.
-    ///
-    /// # Errors
-    ///
-    /// [`MembersError`].
-    pub async fn add_learner(&self, id: u64, address: &str) -> Result<(), MembersError> {
-        self.change(Change::AddLearner(id, address.to_owned())).await
-    }
-
-    /// Makes a member that follows one that votes, when it has caught up.
-    ///
-    /// # Errors
-    ///
-    /// [`MembersError`].
-    pub async fn promote(&self, id: u64) -> Result<(), MembersError> {
-        self.change(Change::Promote(id)).await
-    }
-
-    /// Removes a member.
-    ///
-    /// # Errors
-    ///
-    /// [`MembersError`].
-    pub async fn remove(&self, id: u64) -> Result<(), MembersError> {
-        self.change(Change::Remove(id)).await
-    }
-
-    /// Hands leadership over to a member. Commands wait meanwhile, some `election_max_ms`: members grant no vote while
-    /// they have heard from a leader.
-    ///
-    /// # Errors
-    ///
-    /// [`MembersError`].
-    pub async fn transfer(&self, id: u64) -> Result<(), MembersError> {
-        self.change(Change::Transfer(id)).await
-    }
-
-    /// Changes the members, here or at the leader.
-    async fn change(&self, change: Change) -> Result<(), MembersError> {
-        let leader = match self.leads() {
-            Ok(()) => return self.change_here(change).await,
-            Err(leader) => leader,
-        };
-        let leader = leader.ok_or_else(|| MembersError::NotNow("no member leads".to_owned()))?;
-        let answer = self
-            .inner
-            .carrier
-            .call(&leader, Method::MEMBERS, change.write())
-            .await;
-        answer.map(drop).map_err(MembersError::from)
-    }
-
-    pub(super) async fn change_here(&self, change: Change) -> Result<(), MembersError> {
-        match change {
-            Change::AddLearner(id, address) => {
-                let peer = Peer { address };
-                self.set_members(ChangeMembers::AddNodes([(id, peer)].into()))
-                    .await
-            }
-            Change::Promote(id) => {
-                self.wait_caught_up(id).await?;
-                self.set_members(ChangeMembers::AddVoterIds([id].into())).await
-            }
-            Change::Remove(id) => {
-                let status = self.status();
-                let member = status.members.iter().find(|member| member.id == id);
-                match member.map(|member| member.voter) {
-                    Some(true) => self.set_members(ChangeMembers::RemoveVoters([id].into())).await,
-                    Some(false) => self.set_members(ChangeMembers::RemoveNodes([id].into())).await,
-                    None => Err(MembersError::Refused(format!("there is no member {id}"))),
-                }
-            }
-            Change::Transfer(id) => self.transfer_here(id).await,
-        }
-    }
-
-    async fn set_members(&self, change: ChangeMembers<u64, Peer>) -> Result<(), MembersError> {
-        match self.inner.raft.change_membership(change, false).await {
-            Ok(_) => Ok(()),
-            Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error))) => Err(match error {
-                ChangeMembershipError::InProgress(_) => {
-                    MembersError::NotNow("another change of the members is on its way".to_owned())
-                }
-                other => MembersError::Refused(other.to_string()),
-            }),
-            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
-                Err(MembersError::NotNow("another member leads".to_owned()))
-            }
-            Err(RaftError::Fatal(error)) => Err(MembersError::Unknown(error.to_string())),
-        }
-    }
-
-    /// Waits until a member has all entries but a few. The caller's patience is the limit.
-    async fn wait_caught_up(&self, id: u64) -> Result<(), MembersError> {
-        /// Entries that may still be on their way.
-        const NEARLY: u64 = 100;
-        let mut metrics = self.inner.raft.metrics();
-        loop {
-            let status = Status::of(&metrics.borrow_and_update());
-            let Some(member) = status.members.iter().find(|member| member.id == id) else {
-                return Err(MembersError::Refused(format!("there is no member {id}")));
-            };
-            if status.leader != Some(status.id) {
-                return Err(MembersError::NotNow("another member leads".to_owned()));
-            }
-            if id == status.id
-                || member
-                    .entries
-                    .is_some_and(|entries| entries + NEARLY >= status.entries)
-            {
-                return Ok(());
-            }
-            let stopped = |_| MembersError::NotNow("the member is stopping".to_owned());
-            metrics.changed().await.map_err(stopped)?;
-        }
-    }
-
-    async fn transfer_here(&self, id: u64) -> Result<(), MembersError> {
-        let status = self.status();
-        if id == status.id {
-            return Ok(());
-        }
-        let member = status
-            .members
-            .iter()
-            .find(|member| member.id == id && member.voter);
-        if member.is_none() {
-            return Err(MembersError::Refused(format!("member {id} has no vote")));
-        }
-        let to = self
-            .destination(id)
-            .ok_or_else(|| MembersError::Refused(format!("there is no member {id}")))?;
-        self.wait_caught_up(id).await?;
-        // Silence here lets the others grant a vote; whatever comes of it, this member speaks again afterwards.
-        let _silence = Silence::begin(&self.inner);
-        let lease = Duration::from_millis(self.inner.options.timing.election_max_ms);
-        let mut server = self.inner.raft.server_metrics();
-        for attempt in 0..5 {
-            tokio::time::sleep(if attempt == 0 { lease } else { lease / 5 }).await;
-            // Whether it was elected shows in what it says as a leader.
-            let _ = self.inner.carrier.call(&to, Method::ELECT, Bytes::new()).await;
-            let elected = server.wait_for(|server| server.current_leader == Some(id));
-            if tokio::time::timeout(lease / 2, elected).await.is_ok() {
-                return Ok(());
-            }
-        }
-        Err(MembersError::NotNow(format!("member {id} was not elected")))
-    }
-
     /// Stands for election.
     pub(super) async fn elect(&self) -> Result<(), String> {
         let elected = self.inner.raft.trigger().elect().await;
@@ -576,53 +311,24 @@ impl Member {
     }
 }
 
-/// While it lives, a leader sends no signs of life and proposes nothing.
-struct Silence<'a>(&'a Inner);
-
-impl<'a> Silence<'a> {
-    fn begin(inner: &'a Inner) -> Self {
-        inner.paused.send_replace(true);
-        inner.raft.runtime_config().heartbeat(false);
-        Self(inner)
-    }
-}
-
-impl Drop for Silence<'_> {
-    fn drop(&mut self) {
-        self.0.raft.runtime_config().heartbeat(true);
-        self.0.paused.send_replace(false);
-    }
-}
-
-fn config(options: &MemberOptions) -> Result<Arc<openraft::Config>, StartError> {
-    let timing = options.timing;
-    let config = openraft::Config {
-        cluster_name: "filegrid".to_owned(),
-        heartbeat_interval: timing.heartbeat_ms,
-        election_timeout_min: timing.election_min_ms,
-        election_timeout_max: timing.election_max_ms,
-        // The keeper decides when to persist and what to purge: by bytes too.
-        snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: u64::MAX,
-        ..openraft::Config::default()
-    };
-    let sound = config.validate();
-    Ok(Arc::new(
-        sound.map_err(|error| StartError::Raft(error.to_string()))?,
-    ))
-}
-
-/// Says who leads when that changes.
+/// Says who leads when that changes, and stops the clock of a leader that has nobody to talk to.
 async fn tell(raft: Raft) {
     let mut server = raft.server_metrics();
     let mut last = None;
     loop {
-        let now = {
+        let (now, alone) = {
             let server = server.borrow_and_update();
-            server
-                .current_leader
-                .map(|leader| (server.vote.leader_id.term, leader))
+            let voters = server.membership_config.voter_ids().count();
+            let others = server.membership_config.nodes().count() > 1;
+            let leads = server.current_leader == Some(server.id);
+            (
+                server
+                    .current_leader
+                    .map(|leader| (server.vote.leader_id.term, leader)),
+                leads && voters == 1 && !others,
+            )
         };
+        raft.runtime_config().tick(!alone);
         if now.is_some() && now != last {
             let (term, leader) = now.unwrap_or_default();
             tracing::info!("metadata: member {leader} leads in term {term}");

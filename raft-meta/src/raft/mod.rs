@@ -6,8 +6,10 @@ mod applier;
 mod client;
 mod keeper;
 mod member;
+mod members;
 mod message;
 mod network;
+mod options;
 mod proposer;
 mod rpc;
 mod runtime;
@@ -16,11 +18,13 @@ mod snapshot;
 mod status;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod types;
 
 pub use self::client::Client;
-pub use self::member::{Member, MemberOptions, MembersError, Retention, StartError, Timing};
+pub use self::member::Member;
+pub use self::members::MembersError;
+pub use self::options::{MemberOptions, Retention, StartError, Timing};
 pub use self::proposer::{Answered, ProposeError};
 pub use self::service::MemberService;
 pub use self::status::{MemberStatus, Status};

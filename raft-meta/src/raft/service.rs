@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::future::BoxFuture;
 
-use super::member::{Change, Member, MembersError};
+use super::member::Member;
+use super::members::{Change, MembersError};
 use super::proposer::ProposeError;
 use super::types::Commands;
 use crate::wire::{Identity, Method, Push, Refusal, Role, Service};

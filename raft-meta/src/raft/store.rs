@@ -76,7 +76,12 @@ impl RaftLogReader<Types> for Store {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry<Types>>, Failure> {
-        self.read(start, end, APPEND_MAX_BYTES).await
+        let mut entries = self.read(start, end, APPEND_MAX_BYTES).await?;
+        // Purged meanwhile: nothing rather than what does not follow. The leader looks again.
+        if entries.first().is_some_and(|first| first.log_id.index != start) {
+            entries.clear();
+        }
+        Ok(entries)
     }
 }
 

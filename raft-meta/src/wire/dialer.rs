@@ -59,30 +59,16 @@ impl Dialer {
             let mut ways = self.inner.ways.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(ways.entry(to.clone()).or_default())
         };
-        let mut way = way.lock().await;
-        if let Some(connection) = way
-            .connection
-            .as_ref()
-            .filter(|connection| !connection.is_closed())
+        if let Ok(way) = way.try_lock()
+            && let Some(connection) = way.usable()
         {
-            return Ok(connection.clone());
+            return Ok(connection);
         }
-        way.connection = None;
-        if let Some((why, _)) = way.failed.as_ref().filter(|(_, until)| Instant::now() < *until) {
-            return Err(CallError::Unreachable(why.clone()));
-        }
-        match self.inner.dial(to).await {
-            Ok(connection) => {
-                way.failed = None;
-                way.connection = Some(connection.clone());
-                Ok(connection)
-            }
-            Err(error) => {
-                let until = Instant::now() + Duration::from_millis(RECONNECT_PAUSE_MS);
-                way.failed = Some((error.to_string(), until));
-                Err(error)
-            }
-        }
+        // A task of its own: who asks may have less patience than a connection takes, and the next one finds it made.
+        let (inner, to) = (Arc::clone(&self.inner), to.clone());
+        let dialing = tokio::spawn(async move { inner.connect(&mut *way.lock().await, &to).await });
+        let ended = |error: tokio::task::JoinError| CallError::Unreachable(error.to_string());
+        dialing.await.map_err(ended)?
     }
 
     /// Asks a member for a stream.
@@ -95,7 +81,39 @@ impl Dialer {
     }
 }
 
+impl Way {
+    fn usable(&self) -> Option<Connection> {
+        self.connection
+            .as_ref()
+            .filter(|connection| !connection.is_closed())
+            .cloned()
+    }
+}
+
 impl Inner {
+    /// The connection that another has made meanwhile, or a new one, unless an attempt has just failed.
+    async fn connect(&self, way: &mut Way, to: &Destination) -> Result<Connection, CallError> {
+        if let Some(connection) = way.usable() {
+            return Ok(connection);
+        }
+        way.connection = None;
+        if let Some((why, _)) = way.failed.as_ref().filter(|(_, until)| Instant::now() < *until) {
+            return Err(CallError::Unreachable(why.clone()));
+        }
+        let dialed = self.dial(to).await;
+        match &dialed {
+            Ok(connection) => {
+                way.failed = None;
+                way.connection = Some(connection.clone());
+            }
+            Err(error) => {
+                let until = Instant::now() + Duration::from_millis(RECONNECT_PAUSE_MS);
+                way.failed = Some((error.to_string(), until));
+            }
+        }
+        dialed
+    }
+
     async fn dial(&self, to: &Destination) -> Result<Connection, CallError> {
         let unreachable = |error: std::io::Error| CallError::Unreachable(format!("{}: {error}", to.address));
         let attempt = async {

@@ -18,7 +18,7 @@ use crate::raft::{Member, MemberOptions, MemberService, MembersError, Retention,
 use crate::wire::{Dialer, Identity, Listener, Method, Push, Refusal, Security, Service};
 
 /// An application that knows nothing.
-pub(super) struct Nothing;
+pub(crate) struct Nothing;
 
 impl Service for Nothing {
     fn call(&self, _: &Identity, _: Method, _: Bytes) -> BoxFuture<'static, Result<Bytes, Refusal>> {
@@ -115,6 +115,7 @@ impl Cluster {
         let writer = std::thread::spawn(move || writer.run());
         let options = MemberOptions {
             id,
+            address: host.address.to_string(),
             first_members: self.first.contains_key(&id).then(|| self.first.clone()),
             timing: Timing::default(),
             retention: self.retention,
@@ -308,6 +309,35 @@ async fn members_come_and_go() {
     assert_eq!(cluster.propose(other, "without it").await, 11);
     let refused = cluster.member(4).remove(77).await;
     assert!(matches!(refused, Err(MembersError::Refused(_))), "{refused:?}");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_moves_is_found_again() {
+    let mut cluster = Cluster::new(3, Retention::default()).await;
+    let leader = cluster.leader().await;
+    let moving = leader % 3 + 1;
+    cluster.propose(leader, "before").await;
+    cluster.kill(moving).await;
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Security::Plain)
+        .await
+        .unwrap();
+    let address = listener.address();
+    cluster.hosts.get_mut(&moving).unwrap().address = address;
+    // Nobody knows where it is; it finds the others and tells them.
+    cluster.start_on(moving, listener).await;
+    until("the others know the address", || {
+        let knows = |member: &Member| {
+            let members = member.status().members;
+            members
+                .iter()
+                .any(|of| of.id == moving && of.address == address.to_string())
+        };
+        cluster.running().all(|(_, member)| knows(member))
+    })
+    .await;
+    cluster.propose(moving, "after").await;
+    cluster.settled(2).await;
     cluster.stop().await;
 }
 

@@ -20,7 +20,7 @@ struct Disk {
 
 /// Clones share the rows.
 #[derive(Clone, Default)]
-pub(super) struct MemoryMachine(Arc<Mutex<Disk>>);
+pub(crate) struct MemoryMachine(Arc<Mutex<Disk>>);
 
 impl MemoryMachine {
     fn with<T>(&self, act: impl FnOnce(&mut Disk) -> T) -> T {
@@ -28,16 +28,16 @@ impl MemoryMachine {
     }
 
     /// The commands, in the order in which they were applied.
-    pub(super) fn commands(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn commands(&self) -> Vec<Vec<u8>> {
         self.with(|disk| disk.live.rows.values().cloned().collect())
     }
 
-    pub(super) fn snapshots_taken(&self) -> u64 {
+    pub(crate) fn snapshots_taken(&self) -> u64 {
         self.with(|disk| disk.snapshots_taken)
     }
 
     /// What is left of it after a power cut: what was persisted, or more.
-    pub(super) fn after_power_cut(&self, more: bool) -> Self {
+    pub(crate) fn after_power_cut(&self, more: bool) -> Self {
         let state = self.with(|disk| {
             if more {
                 disk.live.clone()

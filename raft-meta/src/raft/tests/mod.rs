@@ -1,4 +1,6 @@
 mod cluster;
-mod machine;
+pub(crate) mod machine;
 mod simulation;
 mod suite;
+
+pub(crate) use self::cluster::Nothing;

@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::cluster::Nothing;
+use super::Nothing;
 use super::machine::MemoryMachine;
 use crate::log::disk::sim::SimDisk;
 use crate::log::{Log, LogOptions};
@@ -42,7 +42,7 @@ fn net(net: &SharedNet) -> MutexGuard<'_, Net> {
 }
 
 /// The way from one member to all others.
-struct From {
+struct Way {
     member: u64,
     net: SharedNet,
 }
@@ -63,7 +63,7 @@ impl Net {
     }
 }
 
-impl Carrier for From {
+impl Carrier for Way {
     fn call(
         &self,
         to: &Destination,
@@ -171,6 +171,7 @@ impl World {
         let members = (1..=MEMBERS).map(|member| (member, format!("member-{member}")));
         let options = MemberOptions {
             id,
+            address: String::new(),
             first_members: Some(members.collect()),
             timing: Timing::default(),
             retention: Retention {
@@ -179,7 +180,7 @@ impl World {
                 ..Retention::default()
             },
         };
-        let carrier = Arc::new(From {
+        let carrier = Arc::new(Way {
             member: id,
             net: Arc::clone(&self.net),
         });
