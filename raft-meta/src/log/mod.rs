@@ -166,15 +166,9 @@ impl Log {
         self.send(&index, Job::Save(index.state, done))
     }
 
-    /// Notes that an entry is committed. That is durable when anything later is.
-    ///
-    /// # Errors
-    ///
-    /// [`LogError::Closed`].
-    pub fn note_committed(&self, id: Option<EntryId>) -> Result<(), LogError> {
-        let mut index = self.shared.index();
-        index.state.committed = id;
-        self.send(&index, Job::Note(index.state))
+    /// Notes that an entry is committed. That is written with whatever comes next.
+    pub fn note_committed(&self, id: Option<EntryId>) {
+        self.shared.index().state.committed = id;
     }
 
     /// Vote, committed and purged entry.

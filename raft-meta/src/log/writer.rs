@@ -26,8 +26,6 @@ pub(super) enum Job {
     Cut(u64),
     /// A state that must be durable.
     Save(State, Done),
-    /// A state that is written with what comes next.
-    Note(State),
 }
 
 /// A segment that is full.
@@ -114,11 +112,11 @@ impl LogWriter {
                     waiting.push(done);
                     result.and_then(|()| self.add_state(state))
                 }
-                Job::Note(state) => result.and_then(|()| self.add_state(state)),
             };
             result = gathered;
         }
         if !waiting.is_empty() {
+            result = result.and_then(|()| self.add_committed());
             result = result.and_then(|()| self.write_batch());
         }
         if let Err(error) = &result {
@@ -135,10 +133,19 @@ impl LogWriter {
 
     /// Writes what did not have to be durable, so that the next start knows it.
     fn close(&mut self) {
-        if self.tail.fenced.is_none() && self.tail.records > 0 {
+        if self.tail.fenced.is_none() {
             // Nothing depends on it: a start without it only applies more again.
-            let _ = self.write_batch();
+            let _ = self.add_committed().and_then(|()| self.write_batch());
         }
+    }
+
+    /// Notes what is committed by now: nothing wakes the writer for that alone.
+    fn add_committed(&mut self) -> Result<(), LogError> {
+        let committed = self.shared.index().state.committed;
+        self.add_state(State {
+            committed,
+            ..self.tail.state
+        })
     }
 
     fn add_entries(&mut self, entries: &[Entry]) -> Result<(), LogError> {

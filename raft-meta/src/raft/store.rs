@@ -111,9 +111,8 @@ impl RaftLogStorage<Types> for Store {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId<u64>>) -> Result<(), Failure> {
-        self.log
-            .note_committed(committed.as_ref().map(entry_id))
-            .map_err(|error| StorageIOError::write_logs(AnyError::new(&error)).into())
+        self.log.note_committed(committed.as_ref().map(entry_id));
+        Ok(())
     }
 
     async fn read_committed(&mut self) -> Result<Option<LogId<u64>>, Failure> {
