@@ -38,6 +38,8 @@ pub(super) struct Inner {
     proposer: Proposer,
     pub(super) carrier: Arc<dyn Carrier>,
     rpc: Rpc,
+    /// The term in which it led when it stopped, and how many entries its log held when it was started again.
+    resumed: Option<(u64, u64)>,
     /// Whether nothing may be proposed here.
     pub(super) paused: watch::Sender<bool>,
 }
@@ -62,6 +64,10 @@ impl Member {
         let network = Network {
             carrier: Arc::clone(&carrier),
         };
+        let vote = log.state().vote;
+        let resumed = vote
+            .filter(|vote| vote.granted && vote.member == options.id)
+            .map(|vote| (vote.term, log.last().map_or(0, |last| last.index + 1)));
         let store = Store::new(log.clone(), applier);
         let raft = Raft::new(options.id, config, network, store, state_machine)
             .await
@@ -80,6 +86,7 @@ impl Member {
                 log,
                 proposer,
                 carrier,
+                resumed,
                 paused,
             }),
         };
@@ -232,7 +239,15 @@ impl Member {
     /// How many entries must be applied to read here, if this member leads.
     pub(super) async fn read_here(&self) -> Result<u64, (String, Option<Destination>)> {
         match self.inner.raft.get_read_log_id().await {
-            Ok((committed, _)) => Ok(committed.next_index()),
+            Ok((committed, _)) => {
+                let term = committed.map(|id| id.leader_id.term);
+                // One that goes on leading after a restart begins no term, and what it knows to be committed may be older
+                // than what it answered. All that it answered is in the log it was started with.
+                let resumed = self.inner.resumed.filter(|resumed| Some(resumed.0) == term);
+                Ok(committed
+                    .next_index()
+                    .max(resumed.map_or(0, |(_, entries)| entries)))
+            }
             Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(to))) => {
                 Err(("no member leads".to_owned(), destination(to)))
             }
