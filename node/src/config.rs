@@ -28,6 +28,8 @@ pub struct Raw {
     pub handshake_timeout_s: u64,
     /// TLS handshakes of a shard at a time.
     pub handshakes_max: u32,
+    /// The operator's API.
+    pub admin: String,
     /// Shards; 0: one a core.
     pub shards: u32,
     /// `commit` or `relaxed`.
@@ -72,6 +74,7 @@ impl Default for Raw {
             data: PathBuf::from("filegrid-data"),
             listen: "127.0.0.1:8080".to_owned(),
             listen_tls: "127.0.0.1:8443".to_owned(),
+            admin: "127.0.0.1:8081".to_owned(),
             tls_certificates: Vec::new(),
             tls_keys: Vec::new(),
             handshake_timeout_s: 10,
@@ -107,6 +110,8 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// `--listen-tls`.
     pub listen_tls: Option<String>,
+    /// `--admin`.
+    pub admin: Option<String>,
     /// `--shards`.
     pub shards: Option<u32>,
 }
@@ -118,12 +123,18 @@ pub struct Addresses {
     pub http: Option<SocketAddr>,
     /// REST over TLS.
     pub https: Option<SocketAddr>,
+    /// The operator's API.
+    pub admin: Option<SocketAddr>,
 }
 
 impl Addresses {
     /// Each with its name in `DATA/ports.json`.
-    pub fn each(&mut self) -> [(&'static str, &mut Option<SocketAddr>); 2] {
-        [("http", &mut self.http), ("https", &mut self.https)]
+    pub fn each(&mut self) -> [(&'static str, &mut Option<SocketAddr>); 3] {
+        [
+            ("http", &mut self.http),
+            ("https", &mut self.https),
+            ("admin", &mut self.admin),
+        ]
     }
 }
 
@@ -179,6 +190,7 @@ pub fn load(
     raw.data = options.data.unwrap_or(raw.data);
     raw.listen = options.listen.unwrap_or(raw.listen);
     raw.listen_tls = options.listen_tls.unwrap_or(raw.listen_tls);
+    raw.admin = options.admin.unwrap_or(raw.admin);
     raw.shards = options.shards.unwrap_or(raw.shards);
     check(raw)
 }
@@ -205,6 +217,7 @@ fn check(raw: Raw) -> Result<Config, String> {
     let addresses = Addresses {
         http: address("listen", &raw.listen)?,
         https: address("listen_tls", &raw.listen_tls)?,
+        admin: address("admin", &raw.admin)?,
     };
     if raw.tls_certificates.len() != raw.tls_keys.len() {
         return Err("tls_keys: one for each of tls_certificates, in the same order".to_owned());

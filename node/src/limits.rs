@@ -122,6 +122,8 @@ pub const TOKEN_MAX_BYTES: usize = 4096;
 pub const TOKENS_MAX_COUNT: usize = 10_000;
 /// Longest password of an FTP account: longer than any in use, short enough to hash without being noticed.
 pub const PASSWORD_MAX_BYTES: usize = 1024;
+/// Connections to the operator's API.
+pub const OPERATORS_MAX_COUNT: usize = 64;
 /// Changes of the registry that may wait: some seconds of work for the one thread that does them.
 pub const REGISTRY_CHANGES_WAITING_MAX_COUNT: usize = 64;
 /// Least bytes of a body in a stall window, either direction: slower is no transfer.

@@ -31,15 +31,17 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<(), String> {
     let config = cli.config()?;
-    if let Some(Command::AddUser(user)) = &cli.command {
-        return cli::add_user(&config, user);
+    match &cli.command {
+        Some(Command::AddUser(user)) => return cli::add_user(&config, user),
+        Some(Command::OperatorToken) => return cli::new_operator_token(&config),
+        None => {}
     }
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
     let node = Node::start(config)?;
     if let Some(first) = &node.first {
-        cli::print_keys(first);
+        cli::print_first(first);
         if let Some(http) = node.addresses.http {
-            cli::print_first_upload(first, http);
+            cli::print_first_upload(&first.keys, http);
         }
     }
     node.announce();

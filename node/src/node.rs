@@ -11,9 +11,10 @@ use std::sync::{Arc, mpsc};
 use futures::channel::mpsc as asynchronous;
 
 use crate::api::Prepared;
-use crate::auth::{self, FirstKeys, Login, Registrar};
+use crate::auth::{self, First, Login, Registrar};
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
+use crate::limits::OPERATORS_MAX_COUNT;
 use crate::mailbox::{Mailbox, Sender, mailbox};
 use crate::net::{Admission, Handoff};
 use crate::shard::{self, Opened, ShardParts};
@@ -37,7 +38,7 @@ pub struct Node {
     pub addresses: Addresses,
     tls: Option<Arc<Tls>>,
     /// Keys of the first user, at the first start.
-    pub first: Option<FirstKeys>,
+    pub first: Option<First>,
     _lock: File,
 }
 
@@ -89,6 +90,7 @@ impl Node {
             config.raw.connections_max as usize,
             config.raw.connections_per_address_max as usize,
         );
+        let operators = Admission::new(OPERATORS_MAX_COUNT, OPERATORS_MAX_COUNT);
         let prepared = Arc::new(Prepared::default());
         let tls = config
             .addresses
@@ -119,6 +121,7 @@ impl Node {
                 prepared: Arc::clone(&prepared),
                 tls: tls.clone(),
                 admission: Arc::clone(&admission),
+                operators: Arc::clone(&operators),
                 mailbox,
                 peers: senders.clone(),
                 stop: Arc::clone(&stop),
@@ -185,12 +188,15 @@ impl Node {
 
     /// Logs where it listens, and the fingerprint of a certificate that nobody has configured.
     pub fn announce(&self) {
-        let Addresses { http, https } = self.addresses;
+        let Addresses { http, https, admin } = self.addresses;
         if let Some(http) = http {
             tracing::info!("REST on http://{http}");
         }
         if let Some(https) = https {
             tracing::info!("REST on https://{https}");
+        }
+        if let Some(admin) = admin {
+            tracing::info!("operator's API on http://{admin}");
         }
         if let Some(tls) = self.tls.as_ref().filter(|tls| tls.is_self_made()) {
             let sha256 = tls.certificates().fingerprint();

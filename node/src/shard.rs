@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::channel::{mpsc, oneshot};
 
-use crate::api::{Api, Prepared};
+use crate::api::{Admin, Api, Prepared};
 use crate::auth::{Authenticator, Login, Registrar, RegistryFile};
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
@@ -45,6 +45,8 @@ pub struct ShardParts {
     pub tls: Option<Arc<Tls>>,
     /// Who may connect.
     pub admission: Arc<Admission>,
+    /// Who may connect to the operator's API: a flood of clients does not keep the operator out.
+    pub operators: Arc<Admission>,
     /// Connections from other shards.
     pub mailbox: Mailbox<Handoff>,
     /// The way to them.
@@ -108,6 +110,7 @@ async fn live(
         prepared,
         tls,
         admission,
+        operators,
         mailbox,
         peers,
         stop,
@@ -128,6 +131,10 @@ async fn live(
         prepared: Arc::clone(&prepared),
         config: Arc::clone(&config),
     });
+    let admin = Rc::new(Admin {
+        store: store.clone(),
+        registrar: Arc::clone(&registrar),
+    });
     let sweeper = Sweeper::new(config.timeouts());
     ring::spawn(Sweeper::run(Rc::downgrade(&sweeper)));
     let drain = Drain::new();
@@ -142,6 +149,14 @@ async fn live(
         admission,
         drain: Rc::clone(&drain),
     });
+    let operators = Rc::new(Acceptor {
+        admission: operators,
+        drain: Rc::clone(&drain),
+    });
+    if let Err(error) = listen_to_operators(addresses, &shard, admin, operators) {
+        let _ = opened.send(Err(error.clone()));
+        return Err(error);
+    }
     let http = Http { shard, api, acceptor };
     if let Err(error) = http.listen(addresses, tls) {
         let _ = opened.send(Err(error.clone()));
@@ -225,6 +240,22 @@ impl Http {
             acceptor.take_over(mailbox, serve).await;
         });
     }
+}
+
+fn listen_to_operators(
+    addresses: Addresses,
+    shard: &Rc<exchange::Shard>,
+    admin: Rc<Admin>,
+    acceptor: Rc<Acceptor>,
+) -> Result<(), String> {
+    if let Some(address) = addresses.admin {
+        let (listener, shard) = (bind(address)?, Rc::clone(shard));
+        ring::spawn(async move {
+            let serve = |socket, permit| serve_plain(Rc::clone(&shard), Rc::clone(&admin), socket, permit);
+            acceptor.listen(listener, TOO_MANY, serve).await;
+        });
+    }
+    Ok(())
 }
 
 fn bind(address: SocketAddr) -> Result<Listener, String> {

@@ -17,6 +17,9 @@ use crate::support::Server;
 /// What stands on the pages for the address of the server.
 const ADDRESS: &str = "127.0.0.1:8080";
 
+/// The same for the operator's API.
+const ADMIN_ADDRESS: &str = "127.0.0.1:8081";
+
 /// A block of a page, and the answer that stands under it.
 #[derive(Debug, Default)]
 struct Example {
@@ -81,11 +84,13 @@ fn run(name: &str) {
         all.extend(examples(name));
     }
     let address = format!("127.0.0.1:{}", server.port);
+    let admin_address = format!("127.0.0.1:{}", server.port_of("admin"));
     let output = |number: usize, kind: &str| directory.path().join(format!("{number}.{kind}"));
     let mut script = "set -euo pipefail\n".to_owned();
     for (number, example) in all.iter().enumerate() {
         let (out, err) = (output(number, "out"), output(number, "err"));
         let block = example.script.replace(ADDRESS, &address);
+        let block = block.replace(ADMIN_ADDRESS, &admin_address);
         assert!(
             !block.contains("8080"),
             "{}: another address than {ADDRESS}",
@@ -132,9 +137,14 @@ fn bash(script: &str, directory: &Path, server: &Server) {
     command.current_dir(directory).stdin(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
-    for (name, key) in ["AssociationKey", "AccessKey", "SecretKey"]
+    let keys = server
+        .keys()
         .iter()
-        .zip(server.keys())
+        .map(String::as_str)
+        .chain([server.operator_token()]);
+    for (name, key) in ["AssociationKey", "AccessKey", "SecretKey", "OperatorToken"]
+        .iter()
+        .zip(keys)
     {
         // A script that does not ask may be over by now.
         let _ = writeln!(input, "{name}: {key}");
@@ -215,6 +225,7 @@ macro_rules! pages {
 
 pages! {
     overview: "README.md",
+    admin: "admin.md",
     auth: "auth.md",
     delete: "delete.md",
     download_multi: "download-multi.md",

@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "the names of tests say what they hold")]
 
 mod accounts;
+mod admin;
 mod auth;
 mod client;
 mod cors;

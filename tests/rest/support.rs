@@ -18,6 +18,7 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     ports: Value,
     keys: Vec<String>,
+    operator_token: String,
     first_upload: String,
     pub(crate) token: String,
     settings: Vec<(String, String)>,
@@ -40,7 +41,7 @@ impl Server {
         server.directory = Some(directory);
         let lines: Vec<String> = BufReader::new(server.child.stdout.take().unwrap())
             .lines()
-            .take(4)
+            .take(5)
             .map(Result::unwrap)
             .collect();
         server.keys = lines
@@ -48,7 +49,8 @@ impl Server {
             .take(3)
             .map(|line| line.split_once(": ").unwrap().1.to_owned())
             .collect();
-        server.first_upload.clone_from(&lines[3]);
+        server.operator_token = lines[3].strip_prefix("OperatorToken: ").unwrap().to_owned();
+        server.first_upload.clone_from(&lines[4]);
         server.token = server.login(&server.keys);
         server
     }
@@ -59,6 +61,8 @@ impl Server {
             "--listen",
             "127.0.0.1:0",
             "--listen-tls",
+            "127.0.0.1:0",
+            "--admin",
             "127.0.0.1:0",
             "--shards",
             "2",
@@ -86,6 +90,7 @@ impl Server {
             port: 0,
             ports: Value::Null,
             keys: Vec::new(),
+            operator_token: String::new(),
             first_upload: String::new(),
             token: String::new(),
             settings,
@@ -178,6 +183,35 @@ impl Server {
         self.settings.push((key.to_owned(), value.to_owned()));
     }
 
+    /// The operator's token, as the first start printed it.
+    pub(crate) fn operator_token(&self) -> &str {
+        &self.operator_token
+    }
+
+    /// Another operator's token, in the place of the first.
+    pub(crate) fn new_operator_token(&self) -> String {
+        let shown = self.run(&["operator-token"]);
+        shown
+            .trim_end()
+            .strip_prefix("OperatorToken: ")
+            .unwrap()
+            .to_owned()
+    }
+
+    /// What a command prints that works on the server's data.
+    fn run(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_filegrid"));
+        let output = command
+            .args(arguments)
+            .arg("--data")
+            .arg(&self.data)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// The line that uploads, as the first start printed it.
     pub(crate) fn first_upload(&self) -> &str {
         &self.first_upload
@@ -194,17 +228,7 @@ impl Server {
 
     /// Another API user: its token.
     pub(crate) fn user(&self, scopes: &str, root: &str) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_filegrid"));
-        command
-            .args(["add-user", "--scopes", scopes, "--root", root, "--data"])
-            .arg(&self.data);
-        let output = command.output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let shown = String::from_utf8(output.stdout).unwrap();
+        let shown = self.run(&["add-user", "--scopes", scopes, "--root", root]);
         let keys: Vec<_> = shown
             .lines()
             .map(|line| line.split_once(": ").unwrap().1.to_owned())
@@ -257,6 +281,22 @@ impl Server {
     ) -> Reply {
         let mut connection = self.connect();
         connection.send(&request(token, method, target, fields, body));
+        connection.reply(method)
+    }
+
+    /// A request to the operator's API.
+    pub(crate) fn ask_admin(&self, token: &str, method: &str, target: &str, body: &Value) -> Reply {
+        let stream = TcpStream::connect(("127.0.0.1", self.port_of("admin"))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut connection = Connection {
+            reader: BufReader::new(Wire::Plain(stream)),
+        };
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        connection.send(&request(token, method, target, &[], body.as_bytes()));
         connection.reply(method)
     }
 

@@ -4,6 +4,7 @@
 //! below the root of the API user, and so are paths of answers.
 
 mod accounts;
+mod admin;
 mod cors;
 mod delete;
 mod download;
@@ -32,6 +33,7 @@ use crate::http::exchange::{Exchange, Reply, ReplyHead, Service};
 use crate::http::problem;
 use crate::store::{Receipt, Store};
 
+pub use self::admin::Admin;
 pub use self::list_tree::write_entry;
 pub use self::multi::Prepared;
 

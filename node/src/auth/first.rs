@@ -3,7 +3,7 @@
 use filegrid_meta::registry::{Command, NewUser, Registry, Scopes};
 use uuid::Uuid;
 
-use super::{keys, secret};
+use super::{keys, operator, secret};
 
 /// The keys of a new user. The secret is known here and nowhere else.
 #[derive(Debug, Clone)]
@@ -14,6 +14,15 @@ pub struct FirstKeys {
     pub access_key: String,
     /// SecretKey.
     pub secret_key: String,
+}
+
+/// What a first start makes, shown once.
+#[derive(Debug, Clone)]
+pub struct First {
+    /// Keys of the first API user.
+    pub keys: FirstKeys,
+    /// Opens the operator's API.
+    pub operator_token: String,
 }
 
 /// A command that makes an API user with new keys. Hashes, so it takes some 20 ms.
@@ -49,14 +58,15 @@ pub(crate) fn new_user(
 /// # Errors
 ///
 /// If the system gives no random bytes.
-pub(super) fn first_registry(now_s: u64) -> Result<(Registry, FirstKeys), String> {
+pub(super) fn first_registry(now_s: u64) -> Result<(Registry, First), String> {
     let mut registry = Registry::default();
     let key = Uuid::new_v4();
     let name = "first".to_owned();
     let (user, keys) = new_user(key, Scopes::all(), "/", "made at the first start")?;
     let publish = keys::publish(&registry, now_s)?;
-    for command in [Command::CreateAssociation { key, name }, publish, user] {
+    let (operator, operator_token) = operator::new_operator_token()?;
+    for command in [Command::CreateAssociation { key, name }, publish, user, operator] {
         registry.apply(&command).map_err(|refusal| refusal.to_string())?;
     }
-    Ok((registry, keys))
+    Ok((registry, First { keys, operator_token }))
 }

@@ -8,6 +8,7 @@ mod brute;
 mod first;
 mod keys;
 mod login;
+mod operator;
 mod pool;
 mod registrar;
 mod registry;
@@ -23,26 +24,27 @@ use std::sync::Arc;
 pub use filegrid_meta::registry::{Scope, Scopes};
 
 pub use self::account::AccountPrincipal;
-pub use self::first::FirstKeys;
 pub(crate) use self::first::new_user;
+pub use self::first::{First, FirstKeys};
 pub use self::login::Login;
+pub(crate) use self::operator::new_operator_token;
 pub use self::registrar::Registrar;
 pub use self::registry::RegistryFile;
 pub(crate) use self::registry::{apply_to_data, read_data};
 pub use self::token::{Authenticator, Principal};
 
 /// Opens the registry of a `DATA`. At the first start it is made, with one association and one user who may do
-/// everything, whose keys come back.
+/// everything; its keys and the operator's token come back.
 ///
 /// # Errors
 ///
 /// If it cannot be read, made or written; says why.
-pub fn open_registry(data: &Path, now_s: u64) -> Result<(Arc<RegistryFile>, Option<FirstKeys>), String> {
-    let mut keys = None;
+pub fn open_registry(data: &Path, now_s: u64) -> Result<(Arc<RegistryFile>, Option<First>), String> {
+    let mut first = None;
     let registry = RegistryFile::open(data, || {
         let (registry, made) = first::first_registry(now_s)?;
-        keys = Some(made);
+        first = Some(made);
         Ok(registry)
     })?;
-    Ok((registry, keys))
+    Ok((registry, first))
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use filegrid_meta::registry::{Command, Outcome, Refusal, Registry};
+use filegrid_meta::registry::{Command, Outcome, Refusal, Registry, Scopes, UserChange};
+use uuid::Uuid;
 
+use super::first::{FirstKeys, new_user};
 use super::pool::Pool;
 use super::registry::RegistryFile;
-use super::{keys, secret};
+use super::{keys, operator, secret};
 use crate::error::Error;
 use crate::limits::REGISTRY_CHANGES_WAITING_MAX_COUNT;
 
@@ -51,6 +53,52 @@ impl Registrar {
     pub async fn hash(&self, text: String) -> Result<String, Error> {
         let hashed = self.pool.run(move || secret::hash(&text)).await?;
         hashed.map_err(Error::Internal)
+    }
+
+    /// Makes an API user with new keys.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registrar::submit`].
+    pub async fn create_user(
+        &self,
+        association: Uuid,
+        scopes: Scopes,
+        root: String,
+        description: String,
+    ) -> Result<FirstKeys, Error> {
+        let make = move || new_user(association, scopes, &root, &description);
+        let (command, keys) = self.pool.run(make).await?.map_err(Error::Internal)?;
+        self.submit(command).await.map(|_| keys)
+    }
+
+    /// Gives an API user another SecretKey, which comes back; the one before ends.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registrar::submit`].
+    pub async fn rotate_secret(&self, association: Uuid, access_key: &str) -> Result<String, Error> {
+        let secret = secret::new_key().map_err(Error::Internal)?;
+        let change = UserChange {
+            secret_hash: Some(self.hash(secret.clone()).await?),
+            ..UserChange::default()
+        };
+        let access_key = access_key.to_owned();
+        let update = Command::UpdateUser {
+            association,
+            access_key,
+            change,
+        };
+        self.submit(update).await.map(|_| secret)
+    }
+
+    /// Demands the operator's token of an `Authorization` field.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthorized`].
+    pub fn check_operator(&self, authorization: Option<&[u8]>) -> Result<(), Error> {
+        operator::check(&self.current(), authorization)
     }
 
     /// Does what is due of the signing keys: publishes one when the newest is older than `age_s`, forgets those that

@@ -26,7 +26,7 @@ fn world(lifetime_s: u64) -> World {
         _data: data,
         registry,
         login,
-        keys: keys.unwrap(),
+        keys: keys.unwrap().keys,
     }
 }
 

@@ -199,7 +199,7 @@ pub(super) fn jwks(registry: &Registry) -> Result<Vec<u8>, String> {
     serde_json::to_vec(&serde_json::json!({ "keys": keys })).map_err(|error| error.to_string())
 }
 
-fn bearer(authorization: Option<&[u8]>) -> Result<&[u8], Error> {
+pub(super) fn bearer(authorization: Option<&[u8]>) -> Result<&[u8], Error> {
     let value =
         authorization.ok_or_else(|| Error::Unauthorized("send Authorization: Bearer <token>".to_owned()))?;
     match value.split_at_checked(7) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use uuid::Uuid;
 
-use crate::auth::{self, FirstKeys, Scopes};
+use crate::auth::{self, First, FirstKeys, Scopes};
 use crate::config::{self, Config, Overrides};
 
 /// A file exchange: upload by one protocol, fetch by another.
@@ -24,6 +24,9 @@ pub struct Cli {
     /// Address of the REST API over TLS; "off": none [default: 127.0.0.1:8443].
     #[arg(long, value_name = "ADDR")]
     listen_tls: Option<String>,
+    /// Address of the operator's API [default: 127.0.0.1:8081].
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
     /// Threads that serve; 0: one a core [default: 0].
     #[arg(long, value_name = "N")]
     shards: Option<u32>,
@@ -37,6 +40,8 @@ pub struct Cli {
 pub enum Command {
     /// Adds an API user and prints its keys. A running node knows it within a second.
     AddUser(AddUser),
+    /// Makes another operator's token and prints it; the one before ends. A running node knows it within a second.
+    OperatorToken,
 }
 
 /// Options of `add-user`.
@@ -64,6 +69,7 @@ impl Cli {
             data: self.data.clone(),
             listen: self.listen.clone(),
             listen_tls: self.listen_tls.clone(),
+            admin: self.admin.clone(),
             shards: self.shards,
         };
         config::load(self.config.as_deref(), std::env::vars(), options)
@@ -92,9 +98,33 @@ pub fn add_user(config: &Config, user: &AddUser) -> Result<(), String> {
     Ok(())
 }
 
+/// Puts another operator's token into the registry of a `DATA`.
+///
+/// # Errors
+///
+/// A text that says what is wrong.
+pub fn new_operator_token(config: &Config) -> Result<(), String> {
+    auth::read_data(&config.data)?;
+    let (command, token) = auth::new_operator_token()?;
+    auth::apply_to_data(&config.data, &command).map_err(|error| error.to_string())?;
+    print_operator_token(&token);
+    Ok(())
+}
+
+/// Prints what a first start made.
+pub fn print_first(first: &First) {
+    print_keys(&first.keys);
+    print_operator_token(&first.operator_token);
+}
+
+#[allow(clippy::print_stdout, reason = "this is what was asked for")]
+fn print_operator_token(token: &str) {
+    println!("OperatorToken: {token}");
+}
+
 /// Prints the keys of a new user, each on a line of its own.
 #[allow(clippy::print_stdout, reason = "this is what was asked for")]
-pub fn print_keys(keys: &FirstKeys) {
+fn print_keys(keys: &FirstKeys) {
     println!("AssociationKey: {}", keys.association);
     println!("AccessKey: {}", keys.access_key);
     println!("SecretKey: {}", keys.secret_key);

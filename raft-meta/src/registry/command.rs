@@ -84,6 +84,11 @@ pub enum Command {
         /// The account.
         id: u64,
     },
+    /// Sets the token that opens the operator's API; the one before ends.
+    SetOperator {
+        /// SHA-256 of the token, in hex.
+        sha256: String,
+    },
     /// Publishes a key that will sign.
     PublishKey {
         /// The key.

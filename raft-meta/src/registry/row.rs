@@ -18,6 +18,8 @@ pub enum Row {
     Account(Account),
     /// A signing key.
     Key(SigningKey),
+    /// SHA-256, in hex, of the token that opens the operator's API.
+    Operator(String),
     /// A login name without `@`, and the tenant it belongs to.
     BareName {
         /// The name.
@@ -42,6 +44,8 @@ pub enum RowKey {
     Key(String),
     /// By name.
     BareName(String),
+    /// The only [`Row::Operator`].
+    Operator,
 }
 
 /// A row that is set or removed.
@@ -63,6 +67,7 @@ impl Row {
             Self::User(row) => RowKey::User(row.association, row.access_key.clone()),
             Self::Account(row) => RowKey::Account(row.association, row.id),
             Self::Key(row) => RowKey::Key(row.kid.clone()),
+            Self::Operator(_) => RowKey::Operator,
             Self::BareName { name, .. } => RowKey::BareName(name.clone()),
         }
     }

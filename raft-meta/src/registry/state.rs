@@ -15,6 +15,7 @@ pub struct Registry {
     bare_names: BTreeMap<String, Uuid>,
     /// By when they may first sign.
     keys: Vec<Arc<SigningKey>>,
+    operator: Option<String>,
 }
 
 /// A tenant and all that is its own.
@@ -78,6 +79,12 @@ impl Registry {
         may.or_else(|| self.keys.first())
     }
 
+    /// SHA-256, in hex, of the operator's token.
+    #[must_use]
+    pub fn operator(&self) -> Option<&str> {
+        self.operator.as_deref()
+    }
+
     /// All rows, an association before what is its own: putting them into an empty registry makes an equal one.
     pub fn rows(&self) -> impl Iterator<Item = Row> {
         let bare = self.bare_names.iter().map(|(name, association)| Row::BareName {
@@ -87,6 +94,7 @@ impl Registry {
         std::iter::once(Row::Revision(self.revision))
             .chain(self.tenants.values().flat_map(|tenant| tenant.rows()))
             .chain(self.keys.iter().map(|key| Row::Key((**key).clone())))
+            .chain(self.operator.iter().cloned().map(Row::Operator))
             .chain(bare)
     }
 
@@ -107,11 +115,13 @@ impl Registry {
                 self.keys
                     .sort_by(|a, b| (a.signs_from, &a.kid).cmp(&(b.signs_from, &b.kid)));
             }
+            RowChange::Put(Row::Operator(sha256)) => self.operator = Some(sha256),
             RowChange::Put(Row::BareName { name, association }) => {
                 self.remove_bare_name(&name);
                 self.with(association, |tenant| tenant.bare_names += 1);
                 self.bare_names.insert(name, association);
             }
+            RowChange::Remove(RowKey::Operator) => self.operator = None,
             RowChange::Remove(RowKey::Revision) => self.revision = 0,
             RowChange::Remove(RowKey::Association(key)) => {
                 self.tenants.remove(&key);

@@ -62,6 +62,7 @@ impl Registry {
                 change,
             } => self.update_account(*association, *id, change),
             Command::DeleteAccount { association, id } => self.delete_account(*association, *id),
+            Command::SetOperator { sha256 } => self.set_operator(sha256),
             Command::PublishKey { key, now_s } => self.publish_key(key, *now_s),
             Command::ForgetKeys { now_s, token_s } => Ok(self.forget_keys(*now_s, *token_s)),
         }?;
@@ -81,6 +82,17 @@ impl Registry {
         let applied = self.resolve(command)?;
         applied.rows.iter().cloned().for_each(|row| self.put(row));
         Ok(applied)
+    }
+}
+
+impl Registry {
+    fn set_operator(&self, sha256: &str) -> Result<Applied, Refusal> {
+        if sha256.len() != 64 || !sha256.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(Refusal::invalid("OperatorToken", "is not stored as a SHA-256"));
+        }
+        let known = self.operator() == Some(sha256);
+        let row = (!known).then(|| RowChange::Put(Row::Operator(sha256.to_owned())));
+        Ok(done(row.into_iter().collect()))
     }
 }
 

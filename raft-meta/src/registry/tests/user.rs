@@ -130,6 +130,21 @@ fn a_home_changes_only_from_where_it_was_seen() {
 }
 
 #[test]
+fn the_operators_token_is_kept_as_a_hash() {
+    let mut registry = registry(0);
+    let set = |sha256: &str| Command::SetOperator {
+        sha256: sha256.to_owned(),
+    };
+    let hash = "0123456789abcdef".repeat(4);
+    invalid(&mut registry, &set("secret"), "OperatorToken");
+    invalid(&mut registry, &set(&"x".repeat(64)), "OperatorToken");
+    registry.apply(&set(&hash)).unwrap();
+    assert!(registry.apply(&set(&hash)).unwrap().rows.is_empty());
+    let copy: Registry = registry.rows().collect();
+    assert_eq!(copy.operator(), Some(hash.as_str()));
+}
+
+#[test]
 fn scopes_are_kept_by_name() {
     let scopes = Scopes::parse("file.read ftpaccount.get edge").unwrap();
     let text = serde_json::to_string(&scopes).unwrap();
