@@ -1,7 +1,7 @@
 //! The metadata cluster of filegrid: what all nodes have to agree on, and how it is replicated.
 //!
-//! `raft` brings commands to all members, over the `wire` and through the `log`, and has a `machine` apply them;
-//! `registry` is what a machine holds beside the tree.
+//! `raft` brings commands to all members, over the `wire` and through the `log`, and has a `machine` apply them.
+//! `store` is that machine: the tree of all nodes, the `registry`, and how far each node has come.
 
 pub mod config;
 pub mod host;
@@ -10,6 +10,7 @@ pub mod log;
 pub mod machine;
 pub mod raft;
 pub mod registry;
+pub mod store;
 pub mod wire;
 
 /// What a program that runs a member logs unless it is told otherwise. openraft logs as errors what is everyday for a

@@ -30,6 +30,12 @@ pub const KEYS_MAX_COUNT: usize = 16;
 pub const KEY_AHEAD_S: u64 = 660;
 /// How far clocks of members and nodes may differ.
 pub const KEY_SKEW_S: u64 = 60;
+/// Rejected changes kept of each log of a node: enough to find the cause, whatever a node sends.
+pub const REJECTED_KEPT_MAX_COUNT: u64 = 1000;
+/// Block cache of a member's rows.
+pub const STORE_CACHE_BYTES: u64 = 256 << 20;
+/// Rows gathered in memory before they are written out.
+pub const STORE_MEMTABLE_BYTES: u64 = 64 << 20;
 
 const _: () = assert!(BARE_NAMES_MAX_COUNT >= ACCOUNTS_MAX_COUNT);
 

@@ -1,0 +1,243 @@
+//! What the log of the cluster holds, and what is answered.
+//!
+//! # Layout
+//!
+//! A command: one byte of kind, then, little endian,
+//!
+//! - 1, a command of the registry, JSON;
+//! - 2, changes: node (8), log (1), epoch (8), sequence of the first (8), as of (8), then each change: generation of the
+//!   association's home (8), length (4), bytes as [`filegrid_tree::Change::encode`] writes them;
+//! - 3, a start of a node: node (8), number of logs (1);
+//! - 4, a jump: node (8), log (1), epoch (8), sequence to go on behind (8).
+//!
+//! A reply: JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::machine::MachineError;
+use crate::registry::{self, Outcome, Refusal};
+
+/// Something that all members apply.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// A change of the registry.
+    Registry(registry::Command),
+    /// Changes of a node's log.
+    Ship(Batch),
+    /// Lets a start of a node in, which ends the starts before it.
+    Enter {
+        /// The node.
+        node: u64,
+        /// How many logs it has.
+        logs: u8,
+    },
+    /// Goes on behind a sequence, whatever was applied: the node or the cluster was restored. What is missing is found
+    /// by comparing.
+    Jump {
+        /// The node.
+        node: u64,
+        /// The log.
+        log: u8,
+        /// Epoch of the sender.
+        epoch: u64,
+        /// Sequence that counts as applied.
+        to: u64,
+    },
+}
+
+/// Changes of a node's log, in the order of their sequences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// The node.
+    pub node: u64,
+    /// The log.
+    pub log: u8,
+    /// Number of the node's start, as [`Reply::Entered`] gave it.
+    pub epoch: u64,
+    /// Sequence of the first change.
+    pub first: u64,
+    /// With these changes all is told that the log had at this time, in Unix milliseconds.
+    pub as_of_ms: i64,
+    /// The changes; none only tells the time.
+    pub changes: Vec<Shipped>,
+}
+
+/// A change on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shipped {
+    /// Generation of the association's home that the node knew.
+    pub generation: u64,
+    /// The change as [`filegrid_tree::Change::encode`] writes it.
+    pub change: Vec<u8>,
+}
+
+/// What the sender of a command is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Of a change of the registry.
+    Registry(Result<Outcome, Refusal>),
+    /// All up to this sequence is applied.
+    Applied(u64),
+    /// Changes are missing: send again from this sequence on.
+    Gap(u64),
+    /// A later start of the node has been let in: stop.
+    Fenced,
+    /// The node may send.
+    Entered {
+        /// Number of this start.
+        epoch: u64,
+        /// Sequence last applied of each log.
+        applied: Vec<u64>,
+    },
+}
+
+const REGISTRY: u8 = 1;
+const SHIP: u8 = 2;
+const ENTER: u8 = 3;
+const JUMP: u8 = 4;
+
+impl Command {
+    /// The command's bytes.
+    ///
+    /// # Errors
+    ///
+    /// If it is longer than its layout has room for.
+    pub fn encode(&self) -> Result<Vec<u8>, MachineError> {
+        let too_long = |_| MachineError::Damaged("a command is too long".to_owned());
+        let mut out = Vec::new();
+        match self {
+            Self::Registry(command) => {
+                out.push(REGISTRY);
+                serde_json::to_writer(&mut out, command)
+                    .map_err(|error| MachineError::Damaged(error.to_string()))?;
+            }
+            Self::Ship(batch) => {
+                out.push(SHIP);
+                out.extend_from_slice(&batch.node.to_le_bytes());
+                out.push(batch.log);
+                for number in [batch.epoch, batch.first] {
+                    out.extend_from_slice(&number.to_le_bytes());
+                }
+                out.extend_from_slice(&batch.as_of_ms.to_le_bytes());
+                for shipped in &batch.changes {
+                    out.extend_from_slice(&shipped.generation.to_le_bytes());
+                    let length = u32::try_from(shipped.change.len()).map_err(too_long)?;
+                    out.extend_from_slice(&length.to_le_bytes());
+                    out.extend_from_slice(&shipped.change);
+                }
+            }
+            Self::Enter { node, logs } => {
+                out.push(ENTER);
+                out.extend_from_slice(&node.to_le_bytes());
+                out.push(*logs);
+            }
+            Self::Jump { node, log, epoch, to } => {
+                out.push(JUMP);
+                out.extend_from_slice(&node.to_le_bytes());
+                out.push(*log);
+                out.extend_from_slice(&epoch.to_le_bytes());
+                out.extend_from_slice(&to.to_le_bytes());
+            }
+        }
+        Ok(out)
+    }
+
+    /// Reads a command.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are none.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MachineError> {
+        let wrong = || MachineError::Damaged("a command cannot be read".to_owned());
+        let (kind, rest) = bytes.split_first().ok_or_else(wrong)?;
+        let mut rest = Reader(rest);
+        let command = match *kind {
+            REGISTRY => {
+                let text = std::mem::take(&mut rest.0);
+                let command = serde_json::from_slice(text);
+                Some(Self::Registry(command.map_err(|error| {
+                    MachineError::Damaged(format!("a command of the registry cannot be read: {error}"))
+                })?))
+            }
+            SHIP => rest.batch().map(Self::Ship),
+            ENTER => rest.enter(),
+            JUMP => rest.jump(),
+            _ => None,
+        };
+        command.filter(|_| rest.0.is_empty()).ok_or_else(wrong)
+    }
+}
+
+impl Reply {
+    /// The reply's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        // Numbers and texts always have a JSON form; no bytes are refused when read.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads a reply.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are none.
+    pub fn decode(bytes: &[u8]) -> Result<Self, MachineError> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| MachineError::Damaged(format!("a reply cannot be read: {error}")))
+    }
+}
+
+/// What is left of a command.
+struct Reader<'b>(&'b [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.take().map(|[byte]| byte)
+    }
+
+    fn batch(&mut self) -> Option<Batch> {
+        let mut batch = Batch {
+            node: self.number()?,
+            log: self.byte()?,
+            epoch: self.number()?,
+            first: self.number()?,
+            as_of_ms: self.take().map(i64::from_le_bytes)?,
+            changes: Vec::new(),
+        };
+        while !self.0.is_empty() {
+            let generation = self.number()?;
+            let length = usize::try_from(self.take().map(u32::from_le_bytes)?).ok()?;
+            let (change, rest) = self.0.split_at_checked(length)?;
+            self.0 = rest;
+            let change = change.to_vec();
+            batch.changes.push(Shipped { generation, change });
+        }
+        Some(batch)
+    }
+
+    fn enter(&mut self) -> Option<Command> {
+        Some(Command::Enter {
+            node: self.number()?,
+            logs: self.byte()?,
+        })
+    }
+
+    fn jump(&mut self) -> Option<Command> {
+        Some(Command::Jump {
+            node: self.number()?,
+            log: self.byte()?,
+            epoch: self.number()?,
+            to: self.number()?,
+        })
+    }
+}

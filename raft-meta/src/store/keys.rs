@@ -1,0 +1,55 @@
+//! Keys of the rows that are not the tree's.
+
+use crate::registry::RowKey;
+
+/// The mark of what was applied.
+pub(super) const MARK: &[u8] = b"m";
+/// First byte of the keys of registry rows.
+pub(super) const REGISTRY: u8 = b'r';
+/// First byte of the keys of producers.
+pub(super) const PRODUCERS: u8 = b'n';
+const REJECTED: u8 = b'j';
+
+/// Key of a producer.
+pub(super) fn producer(node: u64, log: u8) -> Vec<u8> {
+    let mut key = vec![PRODUCERS];
+    key.extend_from_slice(&node.to_be_bytes());
+    key.push(log);
+    key
+}
+
+/// Node and log of a producer's key.
+pub(super) fn split_producer(key: &[u8]) -> Option<(u64, u8)> {
+    match key.get(1..)?.split_first_chunk()? {
+        (node, [log]) => Some((u64::from_be_bytes(*node), *log)),
+        _ => None,
+    }
+}
+
+/// Key of a change that was rejected.
+pub(super) fn rejected(node: u64, log: u8, sequence: u64) -> Vec<u8> {
+    let mut key = producer(node, log);
+    if let Some(kind) = key.first_mut() {
+        *kind = REJECTED;
+    }
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+/// Key of a registry row. An association comes before what is its own.
+pub(super) fn registry(row: &RowKey) -> Vec<u8> {
+    let mut key = vec![REGISTRY];
+    let (kind, first, second) = match row {
+        RowKey::Revision => (b'0', &[][..], &[][..]),
+        RowKey::Association(association) => (b'1', &association.as_bytes()[..], &[][..]),
+        RowKey::User(association, access_key) => (b'2', &association.as_bytes()[..], access_key.as_bytes()),
+        RowKey::Account(association, id) => (b'3', &association.as_bytes()[..], &id.to_be_bytes()[..]),
+        RowKey::Key(kid) => (b'4', kid.as_bytes(), &[][..]),
+        RowKey::Operator => (b'6', &[][..], &[][..]),
+        RowKey::BareName(name) => (b'5', name.as_bytes(), &[][..]),
+    };
+    key.push(kind);
+    key.extend_from_slice(first);
+    key.extend_from_slice(second);
+    key
+}

@@ -1,0 +1,325 @@
+//! The machine: commands in, rows and replies out.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use filegrid_tree::{BlobId, Change, DirId, Op, Sink, apply, keys as tree_keys};
+
+use super::install::StoreInstall;
+use super::keys::{self, MARK};
+use super::live::{Live, Rows, TreeView};
+use super::snapshot::{StoreSnapshot, read};
+use super::{Batch, Command, Producer, Reply, Shipped, Verdict, directory};
+use crate::limits::REJECTED_KEPT_MAX_COUNT;
+use crate::machine::{Machine, MachineError, MachineInstall, MachineSnapshot};
+use crate::registry::{self, Registry, Row, RowChange};
+
+/// What a member holds.
+pub struct Store(Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) home: PathBuf,
+    live: ArcSwap<Live>,
+    state: Mutex<State>,
+    /// The registry of the last batch, for readers.
+    registry: ArcSwap<Registry>,
+}
+
+/// What is kept in memory beside the rows. Changed entry by entry; a batch that cannot be written ends the process.
+#[derive(Default)]
+struct State {
+    registry: Registry,
+    producers: BTreeMap<(u64, u8), Producer>,
+}
+
+impl Store {
+    /// Opens the store in a directory, making it when it is not there. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If the directory cannot be used or its content is damaged.
+    pub fn open(home: &Path) -> Result<Self, MachineError> {
+        let live = Live::open(&directory::current(home)?)?;
+        directory::sync(home)?;
+        let state = State::load(&live.view())?;
+        Ok(Self(Arc::new(Shared {
+            home: home.to_owned(),
+            live: ArcSwap::new(live),
+            registry: ArcSwap::from_pointee(state.registry.clone()),
+            state: Mutex::new(state),
+        })))
+    }
+
+    /// The tree of all nodes as it is now.
+    #[must_use]
+    pub fn view(&self) -> TreeView {
+        self.0.live.load().view()
+    }
+
+    /// The registry as it is now.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        self.0.registry.load_full()
+    }
+
+    /// How far a log of a node has come.
+    #[must_use]
+    pub fn producer(&self, node: u64, log: u8) -> Option<Producer> {
+        self.0.state().producers.get(&(node, log)).copied()
+    }
+}
+
+impl Machine for Store {
+    fn applied(&self) -> Result<Option<Vec<u8>>, MachineError> {
+        read(&self.view(), MARK)
+    }
+
+    fn apply(&self, entries: Vec<Option<Vec<u8>>>, mark: &[u8]) -> Result<Vec<Vec<u8>>, MachineError> {
+        let mut state = self.0.state();
+        let revision = state.registry.revision();
+        let mut rows = Rows::new();
+        let mut replies = Vec::with_capacity(entries.len());
+        for entry in entries {
+            replies.push(match entry {
+                Some(command) => state.apply(Command::decode(&command)?, &mut rows)?.encode(),
+                None => Vec::new(),
+            });
+        }
+        rows.push((MARK.to_vec(), Some(mark.to_vec())));
+        self.0.live.load().write(rows)?;
+        if state.registry.revision() != revision {
+            self.0.registry.store(Arc::new(state.registry.clone()));
+        }
+        Ok(replies)
+    }
+
+    fn persist(&self) -> Result<(), MachineError> {
+        self.0.live.load().persist()
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn MachineSnapshot>, MachineError> {
+        Ok(Box::new(StoreSnapshot::new(self.view())?))
+    }
+
+    fn install(&self) -> Result<Box<dyn MachineInstall>, MachineError> {
+        Ok(Box::new(StoreInstall::begin(Arc::clone(&self.0))?))
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts other rows, which are durable, in the place of the live ones.
+    pub(super) fn replace(&self, fresh: &Arc<Live>) -> Result<(), MachineError> {
+        let loaded = State::load(&fresh.view())?;
+        let mut state = self.state();
+        directory::point(&self.home, fresh.path())?;
+        self.live.swap(Arc::clone(fresh)).retire();
+        self.registry.store(Arc::new(loaded.registry.clone()));
+        *state = loaded;
+        Ok(())
+    }
+}
+
+impl State {
+    fn load(view: &TreeView) -> Result<Self, MachineError> {
+        let mut state = Self::default();
+        for_each(view, keys::REGISTRY, &mut |_, value| {
+            let row: Row = serde_json::from_slice(value).map_err(|error| damaged("the registry", &error))?;
+            state.registry.put(RowChange::Put(row));
+            Ok(())
+        })?;
+        for_each(view, keys::PRODUCERS, &mut |key, value| {
+            let key = keys::split_producer(key).ok_or_else(|| damaged("a producer", &"its key"))?;
+            let producer = serde_json::from_slice(value).map_err(|error| damaged("a producer", &error))?;
+            state.producers.insert(key, producer);
+            Ok(())
+        })?;
+        Ok(state)
+    }
+
+    fn apply(&mut self, command: Command, rows: &mut Rows) -> Result<Reply, MachineError> {
+        match command {
+            Command::Registry(command) => self.change_registry(&command, rows),
+            Command::Ship(batch) => self.ship(&batch, rows),
+            Command::Enter { node, logs } => self.enter(node, logs, rows),
+            Command::Jump { node, log, epoch, to } => self.jump(node, log, epoch, to, rows),
+        }
+    }
+
+    fn change_registry(
+        &mut self,
+        command: &registry::Command,
+        rows: &mut Rows,
+    ) -> Result<Reply, MachineError> {
+        let applied = match self.registry.apply(command) {
+            Ok(applied) => applied,
+            Err(refusal) => return Ok(Reply::Registry(Err(refusal))),
+        };
+        if let registry::Command::DeleteAssociation { key } = command {
+            let root = filegrid_tree::root_name(key.as_bytes());
+            rows.push((tree_keys::row(filegrid_tree::ROOTS, &root), None));
+        }
+        for change in applied.rows {
+            rows.push(match change {
+                RowChange::Put(row) => (keys::registry(&row.key()), Some(json(&row)?)),
+                RowChange::Remove(key) => (keys::registry(&key), None),
+            });
+        }
+        Ok(Reply::Registry(Ok(applied.outcome)))
+    }
+
+    fn ship(&mut self, batch: &Batch, rows: &mut Rows) -> Result<Reply, MachineError> {
+        let Some(mut producer) = self.producers.get(&(batch.node, batch.log)).copied() else {
+            return Ok(Reply::Fenced);
+        };
+        let new = match producer.judge(batch.epoch, batch.first, batch.changes.len()) {
+            Verdict::Fenced => return Ok(Reply::Fenced),
+            Verdict::Gap => return Ok(Reply::Gap(producer.applied.saturating_add(1))),
+            Verdict::From(at) => batch.changes.get(at..).unwrap_or_default(),
+        };
+        for shipped in new {
+            producer.applied = producer.applied.saturating_add(1);
+            if let Err(reason) = self.change(batch.node, shipped, rows)? {
+                if producer.rejected < REJECTED_KEPT_MAX_COUNT {
+                    let key = keys::rejected(batch.node, batch.log, producer.applied);
+                    rows.push((key, Some(json(&reason)?)));
+                }
+                producer.rejected += 1;
+            }
+        }
+        producer.as_of_ms = producer.as_of_ms.max(batch.as_of_ms);
+        self.put_producer(batch.node, batch.log, producer, rows)?;
+        Ok(Reply::Applied(producer.applied))
+    }
+
+    /// Applies a change, or says why it is rejected.
+    fn change(
+        &self,
+        node: u64,
+        shipped: &Shipped,
+        rows: &mut Rows,
+    ) -> Result<Result<(), String>, MachineError> {
+        // A member that cannot read what others can must not go on without it.
+        let change = Change::decode(&shipped.change).map_err(|error| damaged("a change", &error))?;
+        // What a tenant leaves behind is purged when the tenant is gone, or has moved.
+        let purges = change.ops.iter().all(|op| matches!(op, Op::Purge { .. }));
+        if !purges && let Err(reason) = self.is_home(node, shipped.generation, &change) {
+            return Ok(Err(reason));
+        }
+        apply(&change, &mut Tree(rows)).map_err(|error| damaged("a change", &error))?;
+        Ok(Ok(()))
+    }
+
+    fn is_home(&self, node: u64, generation: u64, change: &Change) -> Result<(), String> {
+        let key = uuid::Uuid::from_bytes(change.association);
+        let tenant = self.registry.tenant(key);
+        let tenant = tenant.ok_or_else(|| format!("there is no association {key}"))?;
+        match tenant.association().home {
+            Some(home) if home.node == node && home.generation == generation => Ok(()),
+            Some(home) => Err(format!(
+                "the association {key} is at home on node {:016x}, generation {}, not on {node:016x}, \
+                 generation {generation}",
+                home.node, home.generation
+            )),
+            None => Err(format!("the association {key} has no home")),
+        }
+    }
+
+    fn enter(&mut self, node: u64, logs: u8, rows: &mut Rows) -> Result<Reply, MachineError> {
+        let known = self.producers.range((node, 0)..=(node, u8::MAX));
+        let epoch = known.map(|(_, producer)| producer.epoch).max().unwrap_or(0) + 1;
+        let mut applied = Vec::with_capacity(usize::from(logs));
+        for log in 0..logs {
+            let mut producer = self.producers.get(&(node, log)).copied().unwrap_or_default();
+            producer.epoch = epoch;
+            applied.push(producer.applied);
+            self.put_producer(node, log, producer, rows)?;
+        }
+        Ok(Reply::Entered { epoch, applied })
+    }
+
+    fn jump(
+        &mut self,
+        node: u64,
+        log: u8,
+        epoch: u64,
+        to: u64,
+        rows: &mut Rows,
+    ) -> Result<Reply, MachineError> {
+        match self.producers.get(&(node, log)).copied() {
+            Some(mut producer) if producer.epoch == epoch => {
+                producer.applied = to;
+                self.put_producer(node, log, producer, rows)?;
+                Ok(Reply::Applied(to))
+            }
+            _ => Ok(Reply::Fenced),
+        }
+    }
+
+    fn put_producer(
+        &mut self,
+        node: u64,
+        log: u8,
+        producer: Producer,
+        rows: &mut Rows,
+    ) -> Result<(), MachineError> {
+        rows.push((keys::producer(node, log), Some(json(&producer)?)));
+        self.producers.insert((node, log), producer);
+        Ok(())
+    }
+}
+
+/// Takes the rows that a cluster answers from; the rest is the node's own housekeeping.
+struct Tree<'r>(&'r mut Rows);
+
+impl Sink for Tree<'_> {
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        if key.first() == Some(&b't') {
+            self.0.push((key, Some(value)));
+        }
+    }
+
+    fn delete(&mut self, key: Vec<u8>) {
+        if key.first() == Some(&b't') {
+            self.0.push((key, None));
+        }
+    }
+
+    fn blob_linked(&mut self, _blob: BlobId, _directory: DirId, _name: &str) {}
+
+    fn blob_released(&mut self, _blob: BlobId, _directory: DirId, _name: &str) {}
+}
+
+/// Hands each row of a kind to `with`.
+fn for_each(
+    view: &TreeView,
+    kind: u8,
+    with: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), MachineError>,
+) -> Result<(), MachineError> {
+    use filegrid_tree::View as _;
+    let (from, to) = tree_keys::all(kind);
+    let mut done = Ok(());
+    view.scan(&from, &to, &mut |key, value| {
+        done = with(key, value);
+        if done.is_ok() {
+            std::ops::ControlFlow::Continue(())
+        } else {
+            std::ops::ControlFlow::Break(())
+        }
+    })
+    .map_err(|error| MachineError::Disk(error.to_string()))?;
+    done
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, MachineError> {
+    serde_json::to_vec(value).map_err(|error| damaged("a row", &error))
+}
+
+fn damaged(what: &str, error: &dyn std::fmt::Display) -> MachineError {
+    MachineError::Damaged(format!("{what} cannot be read: {error}"))
+}

@@ -1,0 +1,32 @@
+//! What a member holds, as a [`Machine`](crate::machine::Machine): the tree of all nodes, the registry, and how far
+//! each node's logs have come.
+//!
+//! Rows of all three share one keyspace of an LSM tree and change in one batch with the mark of what was applied. The
+//! batch is not synced: the Raft log is its write-ahead log.
+//!
+//! # Layout
+//!
+//! | key | value |
+//! |---|---|
+//! | `t`, directory (16), name | a file or a directory, as in a node's own tree ([`filegrid_tree::keys`]) |
+//! | `r`, key of a registry row | a [`Row`](crate::registry::Row), JSON |
+//! | `n`, node (8), log (1) | a [`Producer`], JSON; numbers in keys are big endian |
+//! | `j`, node (8), log (1), sequence (8) | a change that was rejected: its reason, JSON |
+//! | `m` | the mark |
+
+mod command;
+mod directory;
+mod install;
+mod keys;
+mod live;
+mod machine;
+mod producer;
+mod snapshot;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::command::{Batch, Command, Reply, Shipped};
+pub use self::live::TreeView;
+pub use self::machine::Store;
+pub use self::producer::{Producer, Verdict};
