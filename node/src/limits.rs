@@ -32,11 +32,17 @@ pub const HEAD_MAX_BYTES: usize = 32 << 10;
 pub const HEADER_MAX_COUNT: usize = 100;
 /// Longest request target: a path of `PATH_MAX_BYTES` with every byte percent-encoded, and a little more.
 pub const TARGET_MAX_BYTES: usize = 3 * PATH_MAX_BYTES + 1024;
+/// Longest body of a login, which anybody may send: three keys of some 100 bytes, and room to spare.
+pub const LOGIN_BODY_MAX_BYTES: usize = 4 << 10;
 /// Longest JSON or form body. A `Filelist` of 10,000 average paths fits.
 pub const REQUEST_BODY_MAX_BYTES: usize = 4 << 20;
 
 /// Most parts of one upload: what one change can hold.
 pub const PARTS_MAX_COUNT: usize = 10_000;
+/// Longest name of a form's field: kept for every file of an upload until all of it is there.
+pub const FIELD_NAME_MAX_BYTES: usize = 255;
+/// Most bytes before the first and behind the last boundary of a form: they mean nothing.
+pub const FORM_AROUND_MAX_BYTES: usize = 64 << 10;
 /// Longest head of a part.
 pub const PART_HEAD_MAX_BYTES: usize = 16 << 10;
 /// Most white space between a boundary and the end of its line (RFC 2046 §5.1.1 sets no limit, nobody sends any).
@@ -57,6 +63,8 @@ pub const SPARE_BUFFERS_MAX_COUNT: usize = 64;
 
 /// How often deadlines of connections are looked at: coarse, so that a request sets no timer.
 pub const SWEEP_INTERVAL_MS: u64 = 250;
+/// Time for connections that were cut off at a stop to take away what they had stored.
+pub const CUT_OFF_GRACE_MS: u64 = 1000;
 /// When clients of a node that stops are told to come again: what a restart takes.
 pub const DRAIN_RETRY_S: u64 = 5;
 /// When clients are told to come again that found no ids left: each minute a shard tries to get more.
@@ -71,6 +79,8 @@ pub const TLS_HANDSHAKE_MAX_BYTES: usize = 20 << 10;
 pub const TLS_EMPTY_RECORDS_MAX_COUNT: u32 = 32;
 /// Sessions kept for clients that know no tickets: some 300 bytes each.
 pub const TLS_SESSIONS_MAX_COUNT: usize = 10_000;
+/// Bytes that one connection moves without a wait before others have their turn: some 200 microseconds.
+pub const RUN_MAX_BYTES: u64 = 1 << 20;
 /// Pause after a failed accept, so that a lack of descriptors does not spin.
 pub const ACCEPT_RETRY_MS: u64 = 50;
 /// First buffer of a request; a head and a small body fit.
@@ -138,7 +148,17 @@ pub const SEND_SLICE_BYTES: u64 = 1 << 20;
 pub const LISTING_PIECE_BYTES: usize = 64 << 10;
 /// How long a prepared download can be fetched, in milliseconds: part of the wire contract.
 pub const PREPARED_LIFETIME_MS: i64 = 600_000;
-/// Files of one prepared download: some 200 bytes each.
-pub const PREPARED_FILES_MAX_COUNT: usize = 1_000_000;
-/// Prepared downloads of the node at a time.
-pub const PREPARED_MAX_COUNT: usize = 10_000;
+/// Files of one prepared download.
+pub const PREPARED_FILES_MAX_COUNT: usize = 200_000;
+/// What a file of a prepared download is counted as, beside its name: its row, its place, its pins.
+pub const PREPARED_FILE_BYTES: usize = 768;
+/// What a prepared download is counted as, beside its files.
+pub const PREPARED_BASE_BYTES: usize = 4 << 10;
+/// Memory of all prepared downloads of the node: it lasts 10 minutes, fetched or not.
+pub const PREPARED_MAX_BYTES: usize = 1 << 30;
+/// Memory of those of one association: a download of `PREPARED_FILES_MAX_COUNT`, and small ones beside it.
+pub const PREPARED_TENANT_MAX_BYTES: usize = 256 << 20;
+/// Entries that are gathered for a download in one go: a millisecond or two.
+pub const PREPARE_STEP_ENTRIES: usize = 256;
+/// Entries that a listing looks at in one go, shown or not: some milliseconds.
+pub const LISTING_STEP_ENTRIES: usize = 4096;

@@ -2,12 +2,16 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
 use filegrid::cli::{self, Cli, Command};
 use filegrid::node::Node;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 #[global_allocator]
@@ -36,20 +40,17 @@ fn run(cli: &Cli) -> Result<(), String> {
         Some(Command::OperatorToken) => return cli::new_operator_token(&config),
         None => {}
     }
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| error.to_string())?;
-    let node = Node::start(config)?;
-    if let Some(first) = &node.first {
-        cli::print_first(first);
-        if let Some(http) = node.addresses.http {
-            cli::print_first_upload(&first.keys, http);
-        }
+    let stop = stop_on_signals().map_err(no_signals)?;
+    let mut hangups = Signals::new([SIGHUP]).map_err(no_signals)?;
+    raise_descriptor_limit();
+    let node = Node::start(config, cli::print_first)?;
+    if let (Some(first), Some(http)) = (&node.first, node.addresses.http) {
+        cli::print_first_upload(&first.keys, http);
     }
     node.announce();
-    loop {
-        match signals.pending().next() {
-            Some(SIGHUP) => node.reload(),
-            Some(_) => break,
-            None => {}
+    while !stop.load(Ordering::Acquire) {
+        if hangups.pending().next().is_some() {
+            node.reload();
         }
         if !node.is_well() {
             return Err("a shard has stopped: see the log above".to_owned());
@@ -58,4 +59,31 @@ fn run(cli: &Cli) -> Result<(), String> {
     }
     tracing::info!("stopping");
     node.stop()
+}
+
+fn no_signals(error: std::io::Error) -> String {
+    format!("cannot wait for signals: {error}")
+}
+
+/// Set by the first SIGTERM or SIGINT; the second ends the process at once.
+fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // Actions are taken in the order in which they were registered.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+/// Every connection needs a descriptor, and the usual limit is 1024; a process may raise it up to a harder one.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }

@@ -1,7 +1,7 @@
 //! A node: its data, its shards, its end.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::rc::Rc;
@@ -43,16 +43,22 @@ pub struct Node {
 }
 
 impl Node {
-    /// Recovers the data and starts serving.
+    /// Recovers the data and starts serving. The keys that a first start makes are handed to `show` before anything
+    /// else can fail, since nobody can tell them again.
     ///
     /// # Errors
     ///
     /// A text that says what to do about it.
-    pub fn start(config: Config) -> Result<Self, String> {
+    pub fn start(config: Config, show: impl FnOnce(&First)) -> Result<Self, String> {
         let config = Arc::new(config);
+        // Nothing is made of data if it could not be served.
+        drop(reserve(config.addresses)?);
         let lock = prepare_data(&config.data)?;
         let state = next_state(&config)?;
         let (registry, first) = auth::open_registry(&config.data, clock::now_s())?;
+        if let Some(first) = &first {
+            show(first);
+        }
         registry
             .watch()
             .map_err(|error| format!("cannot watch the registry: {error}"))?;
@@ -143,7 +149,10 @@ impl Node {
         // From here on the logs are written to. Until now they were where the last stop left them, and a start that
         // was refused can be tried again with the same result.
         save(&config.data, &shared.state)?;
-        let (addresses, reserved) = bind(&config, go)?;
+        let (addresses, reserved) = reserve(config.addresses)?;
+        for start in go {
+            let _ = start.send(addresses);
+        }
         for _ in 0..shards {
             all_opened
                 .recv()
@@ -244,7 +253,10 @@ fn save(data: &Path, state: &State) -> Result<(), String> {
 }
 
 fn no_ring(error: std::io::Error) -> String {
-    format!("io_uring is not usable: {error}")
+    format!(
+        "the kernel refuses io_uring: {error}; filegrid needs it: see the sysctl kernel.io_uring_disabled, and the seccomp \
+         profile if this is a container"
+    )
 }
 
 /// The state of this start, durable before anything else is written.
@@ -270,43 +282,24 @@ fn next_state(config: &Config) -> Result<State, String> {
 }
 
 /// What keeps ports from others while the shards bind them.
-type Reserved = Vec<std::os::fd::OwnedFd>;
+type Reserved = Vec<OwnedFd>;
 
-/// Tells the shards the addresses to listen on. A socket that never listens holds each port, which may be a free one,
-/// until every shard has bound its own.
-fn bind(
-    config: &Config,
-    go: Vec<futures::channel::oneshot::Sender<Addresses>>,
-) -> Result<(Addresses, Reserved), String> {
-    let mut addresses = config.addresses;
+/// The addresses to listen on, some of which may have a free port now.
+fn reserve(mut addresses: Addresses) -> Result<(Addresses, Reserved), String> {
     let mut all_reserved = Vec::new();
     for (_, address) in addresses.each() {
         if let Some(wanted) = *address {
-            let (reserved, bound) =
-                reserve(wanted).map_err(|error| format!("cannot listen on {wanted}: {error}"))?;
+            let (bound, reserved) = ring::reserve(wanted).map_err(|error| match error.kind() {
+                std::io::ErrorKind::AddrInUse => format!(
+                    "cannot listen on {wanted}: another program does; stop it, or configure another address"
+                ),
+                _ => format!("cannot listen on {wanted}: {error}"),
+            })?;
             *address = Some(bound);
             all_reserved.push(reserved);
         }
     }
-    for start in go {
-        let _ = start.send(addresses);
-    }
     Ok((addresses, all_reserved))
-}
-
-fn reserve(address: SocketAddr) -> std::io::Result<(std::os::fd::OwnedFd, SocketAddr)> {
-    use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket, sockopt};
-    let family = if address.is_ipv4() {
-        AddressFamily::INET
-    } else {
-        AddressFamily::INET6
-    };
-    let fd = socket(family, SocketType::STREAM, None)?;
-    sockopt::set_socket_reuseport(&fd, true)?;
-    sockopt::set_socket_reuseaddr(&fd, true)?;
-    bind(&fd, &address)?;
-    let address = SocketAddr::try_from(getsockname(&fd)?).map_err(|_| std::io::ErrorKind::Unsupported)?;
-    Ok((fd, address))
 }
 
 fn write_ports(data: &Path, mut addresses: Addresses) -> std::io::Result<()> {

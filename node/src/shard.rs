@@ -188,6 +188,7 @@ async fn live(
     if cut_off > 0 {
         tracing::warn!(cut_off, "connections did not finish in time");
     }
+    store.remove_abandoned().await;
     drained.wait_for_all(shared.shards).await;
     let mut closed = Vec::new();
     for (log, owner) in &owners {

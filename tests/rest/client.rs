@@ -6,12 +6,13 @@ use std::process::{Command, Stdio};
 /// where `FILEGRID_REQUIRE_CLIENTS` is set.
 pub(crate) fn installed(programs: &[&str]) -> bool {
     let missing = |program: &&&str| {
-        let mut command = Command::new(program);
-        command
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        !command.status().is_ok_and(|status| status.success())
+        // Some know the one, some the other.
+        !["--version", "-v"].iter().any(|option| {
+            let mut command = Command::new(program);
+            command.arg(option).stdin(Stdio::null());
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        })
     };
     let missing: Vec<_> = programs.iter().filter(missing).collect();
     assert!(

@@ -297,7 +297,10 @@ fn the_overview_tells_the_limits_of_the_code() {
         limits::PATH_MAX_BYTES,
         limits::NAME_MAX_BYTES,
         limits::PREPARED_FILES_MAX_COUNT,
-        limits::PREPARED_MAX_COUNT,
+        limits::PREPARED_TENANT_MAX_BYTES,
+        limits::LOGIN_BODY_MAX_BYTES,
+        limits::FIELD_NAME_MAX_BYTES,
+        limits::FORM_AROUND_MAX_BYTES,
         limits::RANGES_MAX_COUNT,
         limits::TOKEN_MAX_BYTES,
     ] {

@@ -5,8 +5,10 @@
 
 mod accounts;
 mod admin;
+mod archives;
 mod auth;
 mod client;
+mod connections;
 mod cors;
 mod crash;
 mod downloads;
@@ -14,6 +16,8 @@ mod examples;
 mod files;
 mod forge;
 mod framing;
+mod lifecycle;
+mod memory;
 mod options;
 mod paths;
 mod routes;
@@ -21,6 +25,8 @@ mod scrub;
 mod status;
 mod support;
 mod tokens;
+mod trees;
+mod uploads;
 mod wire;
 
 /// Whether the tests speak TLS.

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 
 use serde_json::json;
 
-use crate::support::{Connection, Reply, Server, form, noise, request, until};
+use crate::support::{Connection, Reply, Server, blobs, form, noise, request, until};
 
 const MULTIPART: (&str, &str) = ("Content-Type", "multipart/form-data; boundary=b0");
 
@@ -240,7 +240,8 @@ fn a_request_that_begins_while_the_node_stops_is_answered_with_503() {
     assert_eq!(refused.field("connection"), Some("close"));
     assert!(connection.is_closed());
     drop(connection);
-    server.stop_and_restart();
+    assert!(server.wait_for_end().success());
+    server.start_again();
     assert_eq!(server.tree(), ["/", "/before"]);
 }
 
@@ -276,19 +277,7 @@ fn damage_is_500_and_says_nothing_of_the_inside() {
     let mut server = Server::start();
     server.put("/large", &noise(300_000, 1));
     let data = server.data().to_owned();
-    let mut blobs = Vec::new();
-    let mut directories = vec![data.clone()];
-    while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).unwrap().map(Result::unwrap) {
-            match entry.file_type().unwrap().is_dir() {
-                true => directories.push(entry.path()),
-                false if entry.path().components().any(|part| part.as_os_str() == "blobs") => {
-                    blobs.push(entry.path())
-                }
-                false => {}
-            }
-        }
-    }
+    let blobs = blobs(&data);
     let [blob] = blobs.as_slice() else {
         panic!("{blobs:?}")
     };

@@ -32,12 +32,17 @@ impl Server {
 
     /// With keys of the configuration that differ from the tests' own.
     pub(crate) fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::start_by(settings, |_| {})
+    }
+
+    /// As [`Server::start_with`], by a command that is changed first.
+    pub(crate) fn start_by(settings: &[(&str, &str)], change: impl FnOnce(&mut Command)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let settings = settings
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
-        let mut server = Self::on(&directory.path().join("data"), settings);
+        let mut server = Self::on(&directory.path().join("data"), settings, change);
         server.directory = Some(directory);
         let lines: Vec<String> = BufReader::new(server.child.stdout.take().unwrap())
             .lines()
@@ -55,7 +60,7 @@ impl Server {
         server
     }
 
-    fn on(data: &Path, settings: Vec<(String, String)>) -> Self {
+    fn on(data: &Path, settings: Vec<(String, String)>, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_filegrid"));
         command.arg("--data").arg(data).args([
             "--listen",
@@ -71,6 +76,8 @@ impl Server {
             .env("FILEGRID_LOG_SEGMENT_MIB", "8")
             .env("FILEGRID_LOW_WATER_MIB", "1");
         command.env("FILEGRID_CORS_ORIGINS", "https://app.example.com");
+        // Freed memory goes back at once, so that what is in use can be measured.
+        command.env("MIMALLOC_PURGE_DELAY", "0");
         for (key, value) in &settings {
             command.env(format!("FILEGRID_{}", key.to_uppercase()), value);
         }
@@ -82,6 +89,7 @@ impl Server {
                 .unwrap(),
         );
         let _ = std::fs::remove_file(data.join("ports.json"));
+        change(&mut command);
         let child = command.spawn().unwrap();
         let mut server = Self {
             child,
@@ -138,7 +146,12 @@ impl Server {
 
     pub(crate) fn restart(&mut self) {
         self.child.wait().unwrap();
-        let next = Self::on(&self.data, std::mem::take(&mut self.settings));
+        self.start_again();
+    }
+
+    /// Starts it again after it has ended.
+    pub(crate) fn start_again(&mut self) {
+        let next = Self::on(&self.data, std::mem::take(&mut self.settings), |_| {});
         let directory = self.directory.take();
         let keys = std::mem::take(&mut self.keys);
         let announced = std::mem::take(&mut self.announced);
@@ -454,6 +467,25 @@ pub(crate) fn until(status: u16, mut ask: impl FnMut() -> Reply) -> Reply {
         std::thread::sleep(Duration::from_millis(50));
     }
     panic!("never {status}");
+}
+
+/// Files of large blobs, whether anything refers to them or not.
+pub(crate) fn blobs(data: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut directories = vec![data.to_owned()];
+    while let Some(directory) = directories.pop() {
+        // What is there may go at any time.
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => directories.push(entry.path()),
+                Ok(_) if entry.path().components().any(|part| part.as_os_str() == "blobs") => {
+                    found.push(entry.path());
+                }
+                _ => {}
+            }
+        }
+    }
+    found
 }
 
 /// Bytes that differ everywhere.

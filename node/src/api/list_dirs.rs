@@ -9,7 +9,8 @@ use super::{Api, path_of, prefix, request, shown};
 use crate::auth::Scope;
 use crate::error::Error;
 use crate::http::exchange::{BodyLength, Exchange};
-use crate::limits::LISTING_PIECE_BYTES;
+use crate::limits::{LISTING_PIECE_BYTES, LISTING_STEP_ENTRIES};
+use crate::ring;
 
 #[derive(Serialize)]
 struct Entry<'a> {
@@ -38,12 +39,14 @@ impl Api {
         let mut first = true;
         loop {
             let mut more = None;
+            let mut seen = 0;
             walk(
                 view.as_ref(),
                 principal.association,
                 &path,
                 after.as_ref(),
                 &mut |path, row| {
+                    seen += 1;
                     if row.is_dir() && path != top {
                         if !std::mem::take(&mut first) {
                             piece.push(b',');
@@ -57,7 +60,7 @@ impl Api {
                         // Writing to a vector does not fail.
                         let _ = serde_json::to_writer(&mut piece, &entry);
                     }
-                    if piece.len() < LISTING_PIECE_BYTES {
+                    if piece.len() < LISTING_PIECE_BYTES && seen < LISTING_STEP_ENTRIES {
                         return ControlFlow::Continue(());
                     }
                     more = TreePath::parse_walked(path).ok();
@@ -70,6 +73,8 @@ impl Api {
             after = more;
             exchange.write(&piece).await?;
             piece.clear();
+            // What is looked at and not shown takes its time, too.
+            ring::yield_now().await;
         }
         piece.push(b']');
         exchange.write(&piece).await?;

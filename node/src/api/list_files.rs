@@ -9,7 +9,8 @@ use super::{Api, path_of, request};
 use crate::auth::Scope;
 use crate::error::Error;
 use crate::http::exchange::{BodyLength, Exchange};
-use crate::limits::LISTING_PIECE_BYTES;
+use crate::limits::{LISTING_PIECE_BYTES, LISTING_STEP_ENTRIES};
+use crate::ring;
 
 #[derive(Serialize)]
 struct Entry<'a> {
@@ -40,7 +41,9 @@ impl Api {
         let mut first = true;
         while let Some(directory) = directory {
             let mut more = None;
+            let mut seen = 0;
             list_dir(view.as_ref(), directory, after.as_deref(), &mut |name, row| {
+                seen += 1;
                 if !row.is_dir() {
                     if !std::mem::take(&mut first) {
                         piece.push(b',');
@@ -54,7 +57,7 @@ impl Api {
                     // Writing to a vector does not fail.
                     let _ = serde_json::to_writer(&mut piece, &entry);
                 }
-                if piece.len() < LISTING_PIECE_BYTES {
+                if piece.len() < LISTING_PIECE_BYTES && seen < LISTING_STEP_ENTRIES {
                     return ControlFlow::Continue(());
                 }
                 more = Some(name.to_owned());
@@ -66,6 +69,8 @@ impl Api {
             after = more;
             exchange.write(&piece).await?;
             piece.clear();
+            // What is looked at and not shown takes its time, too.
+            ring::yield_now().await;
         }
         piece.push(b']');
         exchange.write(&piece).await?;

@@ -3,10 +3,11 @@
 use super::{Api, request};
 use crate::error::Error;
 use crate::http::exchange::Exchange;
+use crate::limits::LOGIN_BODY_MAX_BYTES;
 
 impl Api {
     pub(super) async fn login(&self, exchange: &mut Exchange) -> Result<(), Error> {
-        let credentials = request::object(exchange).await?;
+        let credentials = request::object(exchange, LOGIN_BODY_MAX_BYTES).await?;
         let peer = exchange.peer().ip();
         let token = self.login.login(&credentials, peer).await?;
         self.json(exchange, token).await

@@ -17,6 +17,7 @@ mod make_dir;
 mod moves;
 mod multi;
 mod prepare;
+mod prepared;
 mod request;
 mod upload;
 
@@ -35,7 +36,7 @@ use crate::store::{Receipt, Store};
 
 pub use self::admin::Admin;
 pub use self::list_tree::write_entry;
-pub use self::multi::Prepared;
+pub use self::prepared::Prepared;
 
 /// The answer to what was done.
 const OK: &[u8] = br#"{"rslt":"OK"}"#;

@@ -1,85 +1,20 @@
-//! `/api/download/multi`, and the downloads that wait to be fetched.
+//! `/api/download/multi`.
 
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
 use super::Api;
 use super::download::send_one;
-use crate::archive::{Entry, Layout, Piece};
-use crate::auth::{Principal, Scope};
-use crate::clock;
+use super::prepared::Download;
+use crate::archive::Piece;
+use crate::auth::Scope;
 use crate::error::Error;
 use crate::http::conditional::{Validators, Verdict};
 use crate::http::exchange::{BodyLength, Exchange, Reply, ReplyHead};
 use crate::http::names::{Disposition, content_disposition, query_parameter};
 use crate::http::range::{Ranges, byte_ranges, parse};
-use crate::limits::{PREPARED_LIFETIME_MS, PREPARED_MAX_COUNT};
 use crate::send::send;
-use crate::store::Held;
-
-/// One prepared download: the versions as they were, pinned.
-struct Download {
-    association: [u8; 16],
-    access_key: String,
-    files: Vec<Held>,
-    layout: Layout,
-    until_ms: i64,
-}
-
-/// The downloads that wait to be fetched, of all shards.
-#[derive(Default)]
-pub struct Prepared(Mutex<HashMap<String, Arc<Download>>>);
-
-impl Prepared {
-    pub(super) fn add(&self, principal: &Principal, files: Vec<(String, Held)>) -> Result<String, Error> {
-        let (names, files): (Vec<_>, Vec<_>) = files.into_iter().unzip();
-        let entry = |(name, file): (String, &Held)| Entry {
-            name,
-            size: file.row.size,
-            crc32: file.row.crc32,
-            mtime_ms: file.row.mtime,
-        };
-        let layout = Layout::new(names.into_iter().zip(&files).map(entry).collect());
-        let now_ms = clock::now_ms();
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.retain(|_, download| download.until_ms > now_ms);
-        if waiting.len() >= PREPARED_MAX_COUNT {
-            return Err(Error::Unavailable {
-                detail: "too many prepared downloads".to_owned(),
-                retry_after: std::time::Duration::from_secs(60),
-            });
-        }
-        let id = Uuid::new_v4().simple().to_string();
-        let download = Download {
-            association: principal.association,
-            access_key: principal.access_key.clone(),
-            files,
-            layout,
-            until_ms: now_ms + PREPARED_LIFETIME_MS,
-        };
-        waiting.insert(id.clone(), Arc::new(download));
-        Ok(id)
-    }
-
-    /// Drops what nobody may fetch any more, and its pins.
-    pub fn expire(&self) {
-        let now_ms = clock::now_ms();
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, download| download.until_ms > now_ms);
-    }
-
-    fn get(&self, id: &str, principal: &Principal) -> Option<Arc<Download>> {
-        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = waiting.get(id)?;
-        let mine = found.association == principal.association && found.access_key == principal.access_key;
-        (mine && found.until_ms > clock::now_ms()).then(|| Arc::clone(found))
-    }
-}
 
 impl Api {
     pub(super) async fn multi(&self, exchange: &mut Exchange) -> Result<(), Error> {
@@ -196,7 +131,7 @@ impl Api {
         range: Range<u64>,
     ) -> Result<(), Error> {
         if let [file] = download.files.as_slice() {
-            let content = self.store.content_of(&download.association, file);
+            let content = self.store.content_of(download.association(), file);
             return send_one(exchange, head, &content, range).await;
         }
         exchange
@@ -215,7 +150,7 @@ impl Api {
         range: Range<u64>,
     ) -> Result<(), Error> {
         if let [file] = download.files.as_slice() {
-            let content = self.store.content_of(&download.association, file);
+            let content = self.store.content_of(download.association(), file);
             return send(exchange, &content, range).await;
         }
         for piece in download.layout.pieces(range) {
@@ -223,7 +158,7 @@ impl Api {
                 Piece::Bytes(bytes) => exchange.write(&bytes).await?,
                 Piece::File { entry, range } => {
                     if let Some(file) = download.files.get(entry) {
-                        let content = self.store.content_of(&download.association, file);
+                        let content = self.store.content_of(download.association(), file);
                         send(exchange, &content, range).await?;
                     }
                 }

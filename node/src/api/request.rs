@@ -25,8 +25,9 @@ pub(super) struct FileList {
     pub(super) paths: Vec<String>,
 }
 
-/// The body of a request as the text of a JSON object, whatever form it came in. No body is an object without fields.
-pub(super) async fn object(exchange: &mut Exchange) -> Result<Vec<u8>, Error> {
+/// The body of a request, of at most `most` bytes, as the text of a JSON object, whatever form it came in. No body is an
+/// object without fields.
+pub(super) async fn object(exchange: &mut Exchange, most: usize) -> Result<Vec<u8>, Error> {
     let kind = exchange
         .head()
         .header("content-type")
@@ -38,7 +39,7 @@ pub(super) async fn object(exchange: &mut Exchange) -> Result<Vec<u8>, Error> {
         .unwrap_or_default()
         .trim()
         .to_ascii_lowercase();
-    let body = exchange.body_bytes(REQUEST_BODY_MAX_BYTES).await?;
+    let body = exchange.body_bytes(most).await?;
     match media.as_str() {
         _ if body.is_empty() => Ok(b"{}".to_vec()),
         // Fields in a list would be taken by their places.
@@ -55,7 +56,7 @@ pub(super) async fn object(exchange: &mut Exchange) -> Result<Vec<u8>, Error> {
 
 /// The body of a request.
 pub(super) async fn read<T: DeserializeOwned>(exchange: &mut Exchange) -> Result<T, Error> {
-    let object = object(exchange).await?;
+    let object = object(exchange, REQUEST_BODY_MAX_BYTES).await?;
     serde_json::from_slice(&object).map_err(|error| Error::BadRequest(format!("the body: {error}")))
 }
 

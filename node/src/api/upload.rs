@@ -13,6 +13,9 @@ use crate::ingest::Upload;
 use crate::multipart::boundary_of;
 use crate::store::StoreError;
 
+/// Bodies of this length are looked at for whether they fit the disk; of smaller ones the store tells in time.
+const ROOM_ASKED_FROM_BYTES: u64 = 1 << 20;
+
 /// The field `meta`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +37,7 @@ impl Api {
             return Err(Error::LengthRequired);
         }
         let boundary = boundary(exchange)?;
+        self.check_room(exchange).await?;
         let association = principal.association;
         let mut upload = Upload::receive(exchange, &self.store, &association, &boundary).await?;
         let files = match publications(&principal, &mut upload) {
@@ -68,6 +72,23 @@ impl Api {
                 upload.discard(&self.store, &association).await;
                 Err(error.into())
             }
+        }
+    }
+}
+
+impl Api {
+    /// Refuses what the disk has no room for before it comes, where that is known and worth a look.
+    async fn check_room(&self, exchange: &Exchange) -> Result<(), Error> {
+        let Framing::Length(bytes) = exchange.head().framing() else {
+            return Ok(());
+        };
+        if bytes < ROOM_ASKED_FROM_BYTES && !exchange.is_awaited() {
+            return Ok(());
+        }
+        let needed = self.config.low_water_bytes.saturating_add(bytes);
+        match self.store.free_bytes().await {
+            Some(free) if free < needed => Err(Error::StorageFull),
+            _ => Ok(()),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 /// Failures that cost nothing but their own time.
@@ -30,7 +30,7 @@ pub(super) struct Failed {
 impl Failed {
     /// How long an address has to wait before it may try a key again.
     pub(super) fn wait(&self, address: IpAddr, key: &str, now_s: u64) -> Option<Duration> {
-        let failures = self.counts.get(&(address, self.hasher.hash_one(key)))?;
+        let failures = self.counts.get(&(network(address), self.hasher.hash_one(key)))?;
         (failures.until_s > now_s).then(|| Duration::from_secs(failures.until_s - now_s))
     }
 
@@ -45,7 +45,7 @@ impl Failed {
         }
         let entry = self
             .counts
-            .entry((address, self.hasher.hash_one(key)))
+            .entry((network(address), self.hasher.hash_one(key)))
             .or_insert(Failures { count: 0, until_s: 0 });
         if entry.until_s + WAIT_MAX_S <= now_s && entry.until_s > 0 {
             entry.count = 0;
@@ -61,6 +61,33 @@ impl Failed {
 
     /// Forgets the failures of an address that has the secret.
     pub(super) fn succeeded(&mut self, address: IpAddr, key: &str) {
-        self.counts.remove(&(address, self.hasher.hash_one(key)));
+        self.counts.remove(&(network(address), self.hasher.hash_one(key)));
+    }
+}
+
+/// What an IPv6 client cannot choose of its address: the first half.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_client_has_one_address_and_a_key_is_slowed_for_it_alone() {
+        let mut failed = Failed::default();
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        for host in 0..6 {
+            failed.failed(address(&format!("2001:db8::{host}")), "key", 100);
+        }
+        assert!(failed.wait(address("2001:db8::ffff"), "key", 100).is_some());
+        assert!(failed.wait(address("2001:db8::ffff"), "other", 100).is_none());
+        assert!(failed.wait(address("2001:db8:0:1::1"), "key", 100).is_none());
+        failed.succeeded(address("2001:db8::9"), "key");
+        assert!(failed.wait(address("2001:db8::ffff"), "key", 100).is_none());
     }
 }

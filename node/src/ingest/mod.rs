@@ -121,6 +121,23 @@ impl Upload {
                 limits::PARTS_MAX_COUNT
             )));
         }
+        if head.field.len() > limits::FIELD_NAME_MAX_BYTES {
+            return Err(Error::BadRequest(format!(
+                "the name of a field is longer than {} bytes",
+                limits::FIELD_NAME_MAX_BYTES
+            )));
+        }
+        if head
+            .filename
+            .as_ref()
+            .is_some_and(|name| name.len() > limits::NAME_MAX_BYTES)
+        {
+            return Err(Error::BadRequest(format!(
+                "the file in field {} has a name longer than {} bytes",
+                head.field,
+                limits::NAME_MAX_BYTES
+            )));
+        }
         match head.filename {
             Some(_) => Ok(OpenPart::file(head)),
             None if head.field == "meta" && self.meta.is_none() => Ok(OpenPart::meta(head)),

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::limits::{BLOCK_BYTES, INLINE_MAX_BYTES, META_MAX_BYTES};
 use crate::metrics;
 use crate::multipart::PartHead;
+use crate::ring::AlignedBuf;
 use crate::store::{BlobWriter, PinSet, Store};
 
 /// Where the payload goes.
@@ -68,17 +69,31 @@ impl OpenPart {
                 Ok(())
             }
             Target::Gathered(gathered) if gathered.len() + bytes <= INLINE_MAX_BYTES => {
+                if gathered.capacity() - gathered.len() < bytes {
+                    // Once, for the rest of it: memory that is not touched costs nothing.
+                    let ends_here = bytes < window.rest().len();
+                    let wanted = if ends_here {
+                        gathered.len() + bytes
+                    } else {
+                        INLINE_MAX_BYTES
+                    };
+                    gathered.reserve_exact(wanted - gathered.len());
+                }
                 gathered.extend_from_slice(window.take(bytes));
                 Ok(())
             }
             Target::Gathered(gathered) => {
                 let writer = store.blob_writer(association).await?;
-                // What was gathered and what is at hand moves to an aligned start; the rest is received behind it.
-                metrics::PAYLOAD_COPIED.add((gathered.len() + bytes) as u64);
-                window.keep(gathered);
-                window.skip(bytes);
+                // Filled up to what is whole blocks, so that the rest is received where it is written from.
+                let mut first = AlignedBuf::with_capacity(INLINE_MAX_BYTES);
+                first.append(gathered);
+                let taken = INLINE_MAX_BYTES - gathered.len();
+                first.append(window.take(taken));
+                window.drop_seen();
+                window.skip(bytes - taken);
+                metrics::PAYLOAD_COPIED.add((INLINE_MAX_BYTES + bytes - taken) as u64);
                 self.target = Target::Large(writer);
-                Ok(())
+                self.write_out(first).await
             }
             Target::Large(_) => {
                 window.skip(bytes);
@@ -89,14 +104,18 @@ impl OpenPart {
 
     /// Writes the whole blocks that the window keeps.
     pub(super) async fn write(&mut self, window: &mut Window) -> Result<(), Error> {
+        let whole = window.kept() / BLOCK_BYTES * BLOCK_BYTES;
+        if whole == 0 {
+            return Ok(());
+        }
+        let blocks = window.split_off(whole);
+        metrics::PAYLOAD_COPIED.add((window.kept() + window.rest().len()) as u64);
+        self.write_out(blocks).await
+    }
+
+    async fn write_out(&mut self, blocks: AlignedBuf) -> Result<(), Error> {
         if let Target::Large(writer) = &mut self.target {
-            let whole = window.kept() / BLOCK_BYTES * BLOCK_BYTES;
-            if whole > 0 {
-                let buffer = window.split_off(whole);
-                metrics::PAYLOAD_COPIED.add((window.kept() + window.rest().len()) as u64);
-                let written = writer.write(buffer).await?;
-                window.give_back(written);
-            }
+            writer.write(blocks).await?;
         }
         Ok(())
     }
@@ -105,7 +124,13 @@ impl OpenPart {
     pub(super) async fn finish(self, window: &mut Window) -> Result<(PartHead, Stored), Error> {
         let stored = match self.target {
             Target::Meta(meta) => Stored::Meta(meta),
-            Target::Gathered(bytes) => Stored::Small(bytes),
+            Target::Gathered(mut bytes) => {
+                // It may be kept for long, with many others.
+                if bytes.capacity() > 2 * bytes.len() {
+                    bytes.shrink_to_fit();
+                }
+                Stored::Small(bytes)
+            }
             Target::Large(mut writer) => {
                 let last = window.split_off(window.kept());
                 if !last.is_empty() {

@@ -25,6 +25,9 @@ pub enum MultipartError {
     /// The body ends before the final boundary.
     #[error("the body ends before the final boundary")]
     CutOff,
+    /// More than [`crate::limits::FORM_AROUND_MAX_BYTES`] outside of the parts.
+    #[error("there are too many bytes before the first or behind the final boundary")]
+    Around,
     /// A part's head cannot be read.
     #[error("the head of a part is malformed")]
     Head,

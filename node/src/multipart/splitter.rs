@@ -4,7 +4,7 @@ use memchr::memmem::Finder;
 
 use super::MultipartError;
 use super::head::{self, PartHead};
-use crate::limits::{PART_HEAD_MAX_BYTES, PART_PADDING_MAX_BYTES};
+use crate::limits::{FORM_AROUND_MAX_BYTES, PART_HEAD_MAX_BYTES, PART_PADDING_MAX_BYTES};
 
 /// What stands at the front of the input.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,8 @@ enum Place {
 /// Splits one body.
 pub struct Splitter {
     place: Place,
+    /// Bytes before the first and behind the last boundary so far.
+    around: usize,
     /// CR LF `--` boundary.
     delimiter: Finder<'static>,
 }
@@ -67,6 +69,7 @@ impl Splitter {
         let delimiter = Finder::new(&format!("\r\n--{boundary}")).into_owned();
         Self {
             place: Place::Preamble { line_start: true },
+            around: 0,
             delimiter,
         }
     }
@@ -78,11 +81,14 @@ impl Splitter {
     /// If the body is malformed; nothing more can be read of it then.
     pub fn step(&mut self, input: &[u8]) -> Result<Step, MultipartError> {
         match self.place {
-            Place::Preamble { line_start } => Ok(self.preamble(input, line_start)),
+            Place::Preamble { line_start } => {
+                let step = self.preamble(input, line_start);
+                self.outside(step)
+            }
             Place::AfterBoundary => self.after_boundary(input),
             Place::Head => self.head(input),
             Place::Payload => Ok(self.payload(input)),
-            Place::Epilogue => Ok(Step::End {
+            Place::Epilogue => self.outside(Step::End {
                 consumed: input.len(),
             }),
         }
@@ -105,6 +111,17 @@ impl Splitter {
     #[must_use]
     pub fn tail_max_bytes(&self) -> usize {
         self.delimiter.needle().len()
+    }
+
+    /// Counts what means nothing.
+    fn outside(&mut self, step: Step) -> Result<Step, MultipartError> {
+        if let Step::Skip { consumed } | Step::End { consumed } = step {
+            self.around = self.around.saturating_add(consumed);
+        }
+        if self.around > FORM_AROUND_MAX_BYTES {
+            return Err(MultipartError::Around);
+        }
+        Ok(step)
     }
 
     fn preamble(&mut self, input: &[u8], line_start: bool) -> Step {

@@ -1,6 +1,7 @@
 //! Cases that real clients send, cut at every place.
 
 use super::*;
+use crate::limits::FORM_AROUND_MAX_BYTES;
 
 /// What a body was split into: field, file name, bytes.
 pub(super) type Parts = Vec<(String, Option<String>, Vec<u8>)>;
@@ -124,6 +125,26 @@ fn what_is_malformed_is_refused() {
         split_at("b", long.as_bytes(), &[]),
         Err(MultipartError::HeadTooLong)
     );
+}
+
+#[test]
+fn what_stands_around_the_parts_is_bounded() {
+    let most = "x".repeat(FORM_AROUND_MAX_BYTES - 100);
+    let parts = part("form-data; name=a; filename=1", "one");
+    for body in [format!("{most}\r\n{parts}--b--"), format!("{parts}--b--{most}")] {
+        assert_eq!(split_at("b", body.as_bytes(), &[]).unwrap().len(), 1);
+    }
+    for body in [
+        format!("{most}{most}\r\n{parts}--b--"),
+        format!("{parts}--b--{most}{most}"),
+        format!("{most}\r\n{parts}--b--{most}"),
+    ] {
+        let pieces: Vec<usize> = (0..body.len()).step_by(1000).collect();
+        assert_eq!(
+            split_at("b", body.as_bytes(), &pieces),
+            Err(MultipartError::Around)
+        );
+    }
 }
 
 #[test]

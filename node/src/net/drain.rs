@@ -8,6 +8,7 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 
 use super::watch::Sweeper;
+use crate::limits::CUT_OFF_GRACE_MS;
 use crate::ring;
 
 /// Counts the connections of a shard and tells them to end.
@@ -57,9 +58,12 @@ impl Drain {
         let timeout = std::pin::pin!(ring::sleep(deadline));
         match select(all_closed, timeout).await {
             Either::Left(_) => 0,
-            Either::Right(_) => {
+            Either::Right((_, all_closed)) => {
+                let cut_off = self.open.get();
                 sweeper.close_all();
-                self.open.get()
+                let grace = std::pin::pin!(ring::sleep(Duration::from_millis(CUT_OFF_GRACE_MS)));
+                select(all_closed, grace).await;
+                cut_off
             }
         }
     }

@@ -7,7 +7,7 @@ use super::pool;
 use super::stream::Stream;
 use super::watch::{Phase, Watch};
 use crate::error::Error;
-use crate::limits::TRANSFER_BUFFER_MAX_BYTES;
+use crate::limits::{CONNECTION_BUFFER_BYTES, TRANSFER_BUFFER_MAX_BYTES};
 
 /// Wake up for no less than this while a large body streams in.
 const LOW_WATER_BYTES: usize = 128 << 10;
@@ -21,6 +21,8 @@ pub struct Inbound {
     end: usize,
     /// The last read took all there was: wait before the next one.
     exhausted: bool,
+    /// The last wait was given up.
+    quiet: bool,
     low_water: usize,
     cut_off: bool,
 }
@@ -39,6 +41,7 @@ impl Inbound {
             start: 0,
             end,
             exhausted,
+            quiet: false,
             low_water: 1,
             cut_off: false,
         }
@@ -83,13 +86,26 @@ impl Inbound {
     /// The peer is gone or too slow.
     pub async fn more(&mut self, expected: u64) -> Result<usize, Error> {
         loop {
-            if self.exhausted {
-                self.want(1);
-                self.wait().await?;
+            if let Some(n) = self.more_soon(expected).await? {
+                return Ok(n);
+            }
+        }
+    }
+
+    /// As [`Inbound::more`]; `None`: the peer has sent nothing for a moment.
+    ///
+    /// # Errors
+    ///
+    /// The peer is gone or too slow.
+    pub async fn more_soon(&mut self, expected: u64) -> Result<Option<usize>, Error> {
+        loop {
+            if self.exhausted && !self.wait(1).await? {
+                self.shrink();
+                return Ok(None);
             }
             self.make_room(expected);
             let Some(room) = self.buffer.get_mut(self.end..) else {
-                return Ok(0);
+                return Ok(Some(0));
             };
             let room_bytes = room.len();
             let received = match self.stream.try_recv(room) {
@@ -98,11 +114,11 @@ impl Inbound {
             };
             self.exhausted = received.is_none_or(|n| n < room_bytes) && !self.stream.is_closed();
             match received {
-                Some(0) => return self.ended(),
+                Some(0) => return self.ended().map(Some),
                 Some(n) => {
                     self.end += n;
-                    self.watch.moved(n);
-                    return Ok(n);
+                    self.watch.moved(n).await;
+                    return Ok(Some(n));
                 }
                 None if self.start == self.end => self.release(),
                 None => {}
@@ -110,25 +126,26 @@ impl Inbound {
         }
     }
 
-    /// Receives straight into `dst`, past the buffer, which has to be empty. `remaining`: of the body.
+    /// Receives straight into `dst`, past the buffer, which has to be empty; 0: the peer has finished sending, `None`:
+    /// it has sent nothing for a moment. `remaining`: of the body.
     ///
     /// # Errors
     ///
     /// The peer is gone or too slow.
-    pub async fn direct(&mut self, dst: &mut [u8], remaining: u64) -> Result<usize, Error> {
+    pub async fn direct(&mut self, dst: &mut [u8], remaining: u64) -> Result<Option<usize>, Error> {
         let most = usize::try_from(remaining).unwrap_or(usize::MAX).min(dst.len());
         let Some(dst) = dst.get_mut(..most) else {
-            return Ok(0);
+            return Ok(Some(0));
         };
         self.release();
         loop {
-            if self.exhausted {
-                self.want(if most >= LOW_WATER_BYTES + self.stream.unopened() {
-                    LOW_WATER_BYTES
-                } else {
-                    1
-                });
-                self.wait().await?;
+            let worth_waking = if most >= LOW_WATER_BYTES + self.stream.unopened() {
+                LOW_WATER_BYTES
+            } else {
+                1
+            };
+            if self.exhausted && !self.wait(worth_waking).await? {
+                return Ok(None);
             }
             let received = match self.stream.try_recv(dst) {
                 Ok(received) => received,
@@ -136,10 +153,10 @@ impl Inbound {
             };
             self.exhausted = received.is_none_or(|n| n < most) && !self.stream.is_closed();
             match received {
-                Some(0) => return self.ended(),
+                Some(0) => return self.ended().map(Some),
                 Some(n) => {
-                    self.watch.moved(n);
-                    return Ok(n);
+                    self.watch.moved(n).await;
+                    return Ok(Some(n));
                 }
                 None => {}
             }
@@ -209,8 +226,34 @@ impl Inbound {
         })
     }
 
-    async fn wait(&mut self) -> Result<(), Error> {
-        self.watch.readable().await.map_err(|_| Error::Disconnected)
+    /// Gives a grown buffer back for a small one, if what is in it fits.
+    fn shrink(&mut self) {
+        let held = self.end - self.start;
+        if self.buffer.len() > CONNECTION_BUFFER_BYTES && held < CONNECTION_BUFFER_BYTES {
+            let mut small = pool::take();
+            if let (Some(to), Some(from)) = (small.get_mut(..held), self.buffer.get(self.start..self.end)) {
+                to.copy_from_slice(from);
+            }
+            self.buffer = small;
+            (self.start, self.end) = (0, held);
+        }
+    }
+
+    /// Waits until so many bytes are there. False: the peer was quiet for a moment; any byte ends the next wait,
+    /// which may be a long one.
+    async fn wait(&mut self, bytes: usize) -> Result<bool, Error> {
+        let came = if self.quiet {
+            self.watch.readable().await.map(|()| true)
+        } else {
+            self.want(bytes);
+            self.watch.readable_soon().await
+        };
+        let came = came.map_err(|_| Error::Disconnected)?;
+        self.quiet = !came;
+        if self.quiet {
+            self.want(1);
+        }
+        Ok(came)
     }
 
     fn want(&mut self, bytes: usize) {

@@ -65,7 +65,7 @@ impl Outbound {
                 Ok(Some(0)) => return Err(Error::Damaged("a file ends before its length".into())),
                 Ok(Some(n)) => {
                     sent += n as u64;
-                    self.watch.moved(n);
+                    self.watch.moved(n).await;
                 }
                 Ok(None) => self.wait().await?,
                 Err(_) => return Err(Error::Disconnected),
@@ -100,7 +100,7 @@ impl Outbound {
                 .map_err(|_| Error::Disconnected)?
             {
                 Some(n) => {
-                    self.watch.moved(n);
+                    self.watch.moved(n).await;
                     IoSlice::advance_slices(&mut parts, n);
                 }
                 None => self.wait().await?,
@@ -114,7 +114,7 @@ impl Outbound {
         loop {
             let unsent = self.stream.unsent();
             let done = self.stream.try_flush().map_err(|_| Error::Disconnected)?;
-            self.watch.moved(unsent - self.stream.unsent());
+            self.watch.moved(unsent - self.stream.unsent()).await;
             if done {
                 return Ok(());
             }

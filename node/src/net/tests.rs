@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::future::Future;
 use std::io::{IoSlice, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -14,6 +15,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::*;
 use crate::error::Error;
+use crate::limits::RUN_MAX_BYTES;
 use crate::ring::{self, Listener, Socket};
 use crate::tls::Tls;
 
@@ -48,6 +50,40 @@ async fn accept(listener: &Listener) -> Socket {
         }
         listener.readable().await.unwrap();
     }
+}
+
+#[test]
+fn a_peer_that_keeps_up_lets_others_have_their_turn_and_a_quiet_one_is_noticed() {
+    ring::run(None, || async {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let mut client = TcpStream::connect(listener.local()).unwrap();
+        let sweeper = Sweeper::new(timeouts(Duration::from_secs(60)));
+        ring::spawn(Sweeper::run(Rc::downgrade(&sweeper)));
+        let socket = Rc::new(accept(&listener).await);
+        let watch = sweeper.watch(Rc::clone(&socket));
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        ring::spawn(async move {
+            loop {
+                counted.set(counted.get() + 1);
+                ring::yield_now().await;
+            }
+        });
+        for _ in 0..9 {
+            watch.moved(RUN_MAX_BYTES as usize / 10).await;
+        }
+        assert_eq!(turns.get(), 0);
+        for _ in 0..9 {
+            watch.moved(RUN_MAX_BYTES as usize).await;
+        }
+        assert!(turns.get() >= 8, "{}", turns.get());
+        for _ in 0..2 {
+            assert!(!watch.readable_soon().await.unwrap(), "nothing came");
+        }
+        client.write_all(b"x").unwrap();
+        assert!(watch.readable_soon().await.unwrap());
+    })
+    .unwrap();
 }
 
 /// A TLS connection: the client's end goes to `client`, in a thread of its own, ours to `server`.
@@ -132,7 +168,7 @@ fn an_end_within_a_record_is_none_that_was_only_not_said() {
                 let (mut got, mut room) = (0, [0; 4000]);
                 let error = loop {
                     match inbound.direct(&mut room, u64::MAX).await {
-                        Ok(n) => got += n,
+                        Ok(n) => got += n.unwrap_or(0),
                         Err(error) => break error,
                     }
                 };

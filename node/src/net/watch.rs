@@ -4,12 +4,18 @@
 //! and no timer is set per request. Only time spent waiting for the peer counts, never time of ours.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::Shutdown;
+use std::pin::pin;
 use std::rc::{Rc, Weak};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use crate::limits::SWEEP_INTERVAL_MS;
+use crate::limits::{RUN_MAX_BYTES, SWEEP_INTERVAL_MS};
 use crate::ring::{self, Socket};
+
+/// Looks after which a peer that sends nothing is quiet: a quarter to half a second.
+const QUIET_TICKS: u32 = 2;
 
 /// How long a peer may keep us waiting.
 #[derive(Debug, Clone, Copy)]
@@ -50,8 +56,15 @@ pub struct Watch {
     socket: Rc<Socket>,
     phase: Cell<Phase>,
     waiting: Cell<bool>,
+    /// Ticks of the phase that were spent waiting.
     waited_ticks: Cell<u32>,
+    /// Ticks of the wait under way.
+    quiet_ticks: Cell<u32>,
+    /// Who wants to know that the peer is quiet.
+    waker: Cell<Option<Waker>>,
     moved_bytes: Cell<u64>,
+    /// Bytes moved since the connection last let others have their turn.
+    run_bytes: Cell<u64>,
     expired: Cell<Option<Expired>>,
 }
 
@@ -75,9 +88,15 @@ impl Watch {
         self.phase.get()
     }
 
-    /// Bytes of the phase went through.
-    pub fn moved(&self, bytes: usize) {
+    /// Bytes of the phase went through. Lets others have their turn when many did without a wait: a peer that always
+    /// keeps up would have the shard for itself.
+    pub async fn moved(&self, bytes: usize) {
         self.moved_bytes.set(self.moved_bytes.get() + bytes as u64);
+        self.run_bytes.set(self.run_bytes.get() + bytes as u64);
+        if self.run_bytes.get() >= RUN_MAX_BYTES {
+            self.run_bytes.set(0);
+            ring::yield_now().await;
+        }
     }
 
     /// Whether, and where, the peer was too slow.
@@ -91,10 +110,26 @@ impl Watch {
     /// # Errors
     /// The ring refuses the poll.
     pub async fn readable(&self) -> std::io::Result<()> {
-        self.waiting.set(true);
-        let result = self.socket.readable().await;
-        self.waiting.set(false);
-        result
+        self.wait(self.socket.readable()).await
+    }
+
+    /// As [`Watch::readable`], but gives up when the peer is quiet for a moment: false then.
+    ///
+    /// # Errors
+    /// The ring refuses the poll.
+    pub async fn readable_soon(&self) -> std::io::Result<bool> {
+        let mut readable = pin!(self.socket.readable());
+        let either = poll_fn(|context| {
+            if let Poll::Ready(result) = readable.as_mut().poll(context) {
+                return Poll::Ready(result.map(|()| true));
+            }
+            if self.quiet_ticks.get() >= QUIET_TICKS {
+                return Poll::Ready(Ok(false));
+            }
+            self.waker.set(Some(context.waker().clone()));
+            Poll::Pending
+        });
+        self.wait(either).await
     }
 
     /// Waits for the peer to receive; this time counts.
@@ -102,15 +137,28 @@ impl Watch {
     /// # Errors
     /// The ring refuses the poll.
     pub async fn writable(&self) -> std::io::Result<()> {
+        self.wait(self.socket.writable()).await
+    }
+
+    async fn wait<T>(&self, wait: impl Future<Output = T>) -> T {
         self.waiting.set(true);
-        let result = self.socket.writable().await;
+        self.quiet_ticks.set(0);
+        self.run_bytes.set(0);
+        let result = wait.await;
         self.waiting.set(false);
+        self.waker.set(None);
         result
     }
 
     fn tick(&self, timeouts: &Timeouts) {
         if !self.waiting.get() {
             return;
+        }
+        self.quiet_ticks.set(self.quiet_ticks.get().saturating_add(1));
+        if self.quiet_ticks.get() >= QUIET_TICKS
+            && let Some(waker) = self.waker.take()
+        {
+            waker.wake();
         }
         self.waited_ticks.set(self.waited_ticks.get().saturating_add(1));
         let (limit, least) = match self.phase.get() {
@@ -158,7 +206,10 @@ impl Sweeper {
             phase: Cell::new(Phase::Idle),
             waiting: Cell::new(false),
             waited_ticks: Cell::new(0),
+            quiet_ticks: Cell::new(0),
+            waker: Cell::new(None),
             moved_bytes: Cell::new(0),
+            run_bytes: Cell::new(0),
             expired: Cell::new(None),
         });
         self.watches.borrow_mut().push(Rc::downgrade(&watch));

@@ -11,6 +11,10 @@ use std::ptr::NonNull;
 
 use crate::limits::{BLOCK_BYTES, SPARE_BUFFERS_MAX_BYTES, SPARE_BUFFERS_MAX_COUNT};
 
+/// Memory of this size and above is mapped by itself: what was not yet touched costs nothing, and what is given up goes
+/// back at once, where the allocator would keep it for this size.
+const MAPPED_MIN_BYTES: usize = 64 << 10;
+
 /// A byte vector of fixed capacity, aligned to [`BLOCK_BYTES`]. All its memory is initialised, always.
 ///
 /// Memory that is given up serves the next buffer of that capacity on its thread: fresh memory costs zeroing and a
@@ -32,8 +36,27 @@ unsafe impl Send for Memory {}
 impl Memory {
     fn fresh(capacity: usize) -> Self {
         let layout = layout(capacity);
-        // SAFETY: the size is not zero.
-        let at = unsafe { alloc_zeroed(layout) };
+        let at = if capacity >= MAPPED_MIN_BYTES {
+            // SAFETY: a new mapping, which replaces none.
+            let at = unsafe {
+                libc::mmap(
+                    std::ptr::null_mut(),
+                    capacity,
+                    libc::PROT_READ | libc::PROT_WRITE,
+                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                    -1,
+                    0,
+                )
+            };
+            if at == libc::MAP_FAILED {
+                std::ptr::null_mut()
+            } else {
+                at.cast()
+            }
+        } else {
+            // SAFETY: the size is not zero.
+            unsafe { alloc_zeroed(layout) }
+        };
         let Some(at) = NonNull::new(at) else {
             handle_alloc_error(layout)
         };
@@ -43,9 +66,13 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        if self.capacity > 0 {
+        let at = self.at.as_ptr();
+        if self.capacity >= MAPPED_MIN_BYTES {
+            // SAFETY: mapped with this very length.
+            unsafe { libc::munmap(at.cast(), self.capacity) };
+        } else if self.capacity > 0 {
             // SAFETY: allocated with this very layout.
-            unsafe { dealloc(self.at.as_ptr(), layout(self.capacity)) }
+            unsafe { dealloc(at, layout(self.capacity)) }
         }
     }
 }

@@ -27,14 +27,7 @@ impl Listener {
     /// # Errors
     /// The address is taken by another user, not ours, or descriptors ran out.
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
-        let family = if address.is_ipv4() {
-            AddressFamily::INET
-        } else {
-            AddressFamily::INET6
-        };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let fd = socket_with(family, SocketType::STREAM, flags, None)?;
-        sockopt::set_socket_reuseaddr(&fd, true)?;
+        let fd = unbound(address)?;
         sockopt::set_socket_reuseport(&fd, true)?;
         bind(&fd, &address)?;
         listen(&fd, BACKLOG)?;
@@ -79,4 +72,35 @@ impl Listener {
         let (fd, peer) = acceptfrom_with(self.poll.as_fd(), flags)?;
         Ok((fd, peer.and_then(|peer| peer.try_into().ok())))
     }
+}
+
+/// Takes an address for this process: which one it is, port 0 being a free one, and a socket that keeps others from it
+/// until every shard has its listener.
+///
+/// Listeners of one user share their address, so a second node could share it silently. This socket does not share
+/// when it begins to listen, which the kernel allows one socket only, and none where anybody listens already; it
+/// shares from then on, with the shards. A connection that comes to it is reset when it is dropped.
+///
+/// # Errors
+/// Somebody else listens there, or as for [`Listener::bind`].
+pub fn reserve(address: SocketAddr) -> io::Result<(SocketAddr, OwnedFd)> {
+    let fd = unbound(address)?;
+    bind(&fd, &address)?;
+    listen(&fd, 0)?;
+    sockopt::set_socket_reuseport(&fd, true)?;
+    let local = rustix::net::getsockname(&fd)?.try_into()?;
+    Ok((local, fd))
+}
+
+/// A socket that what remains of closed connections does not keep from its address.
+fn unbound(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let fd = socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&fd, true)?;
+    Ok(fd)
 }

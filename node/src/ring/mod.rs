@@ -18,7 +18,7 @@ mod unlink;
 pub use buf::AlignedBuf;
 pub use cache::resident;
 pub use file::File;
-pub use listener::Listener;
+pub use listener::{Listener, reserve};
 pub use runtime::{run, sleep, spawn, yield_now};
 pub use socket::Socket;
 pub use unlink::unlink;

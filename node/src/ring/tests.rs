@@ -57,6 +57,59 @@ fn a_dropped_wait_for_a_connection_leaks_no_descriptor() {
 }
 
 #[test]
+fn an_address_is_taken_once_and_shared_from_then_on() {
+    run(None, || async {
+        let (address, held) = reserve(loopback()).unwrap();
+        let taken = |address| reserve(address).unwrap_err().kind();
+        assert_eq!(taken(address), std::io::ErrorKind::AddrInUse);
+        let first = Listener::bind(address).unwrap();
+        let second = Listener::bind(address).unwrap();
+        drop(held);
+        assert_eq!(taken(address), std::io::ErrorKind::AddrInUse);
+        // Of all addresses it would be one.
+        let everywhere = ([0, 0, 0, 0], address.port()).into();
+        assert_eq!(taken(everywhere), std::io::ErrorKind::AddrInUse);
+        // A connection that this side closes first leaves something behind at the address.
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        let socket = loop {
+            let waiting = [&first, &second].map(|listener| listener.try_accept().unwrap());
+            if let Some(socket) = waiting.into_iter().flatten().next() {
+                break socket;
+            }
+            yield_now().await;
+        };
+        drop((socket, first, second));
+        // They are closed through the ring.
+        sleep(Duration::from_millis(5)).await;
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        drop(client);
+        reserve(address).unwrap();
+    })
+    .unwrap();
+}
+
+#[test]
+fn of_several_at_once_one_at_most_gets_an_address() {
+    for _ in 0..50 {
+        let free = std::net::TcpListener::bind(loopback()).unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let start = std::sync::Barrier::new(4);
+        let got = std::thread::scope(|scope| {
+            let take = || {
+                start.wait();
+                reserve(address)
+            };
+            let threads = [(); 4].map(|()| scope.spawn(take));
+            // All that were got are held until the last has tried.
+            let got = threads.map(|thread| thread.join().unwrap().ok());
+            got.iter().flatten().count()
+        });
+        assert!(got <= 1, "{got} got {address}");
+    }
+}
+
+#[test]
 fn data_goes_both_ways_and_survives_a_change_of_thread() {
     let (fd, mut client) = run(None, || async {
         let listener = Listener::bind(loopback()).unwrap();

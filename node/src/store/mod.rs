@@ -354,22 +354,34 @@ impl Store {
         (!self.0.local.borrow().contains_key(&log)).then(|| usize::from(log) % self.0.shared.shards.max(1))
     }
 
-    /// Opens a row that was read a moment ago, to be read once and past the page cache; `None` if its blobs are gone
-    /// by now.
-    fn open_row(&self, association: &[u8; 16], row: FileRow) -> Result<Option<Opened>, StoreError> {
+    /// Pins a file whose row was read a moment ago, for any shard to read later; `None` if its blobs are gone by now.
+    ///
+    /// # Errors
+    ///
+    /// A tree that cannot be read.
+    pub fn hold_row(&self, association: &[u8; 16], row: FileRow) -> Result<Option<Held>, StoreError> {
         let (located, pins) = self
             .0
             .pins
             .hold(|pin| self.locate(association, self.view().as_ref(), &row, pin));
         match located {
-            Ok(located) => {
-                let log = self.log_of(association);
-                let content = Content::new(Rc::clone(&self.0.reader), log, located, Some(pins)).past_cache();
-                Ok(Some(Opened { row, content }))
-            }
+            Ok(located) => Ok(Some(Held { row, located, pins })),
             Err(StoreError::Damaged(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Opens a row that was read a moment ago, to be read once and past the page cache; `None` if its blobs are gone
+    /// by now.
+    fn open_row(&self, association: &[u8; 16], row: FileRow) -> Result<Option<Opened>, StoreError> {
+        let opened = self
+            .hold_row(association, row)?
+            .map(|Held { row, located, pins }| {
+                let log = self.log_of(association);
+                let content = Content::new(Rc::clone(&self.0.reader), log, located, Some(pins)).past_cache();
+                Opened { row, content }
+            });
+        Ok(opened)
     }
 
     fn is_unreadable(&self, version: u64) -> bool {

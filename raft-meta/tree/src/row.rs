@@ -126,15 +126,7 @@ impl Row {
     ///
     /// [`TreeError::Damaged`] if the bytes are none.
     pub fn decode(bytes: &[u8]) -> Result<Self, TreeError> {
-        let damaged = || TreeError::Damaged("a row cannot be read".to_owned());
-        match RowRef::new(bytes)? {
-            RowRef::File(row) => deserialize::<FileRow, ArchiveError>(row)
-                .map(Self::File)
-                .map_err(|_| damaged()),
-            RowRef::Dir(row) => deserialize::<DirRow, ArchiveError>(row)
-                .map(Self::Dir)
-                .map_err(|_| damaged()),
-        }
+        RowRef::new(bytes)?.to_row()
     }
 
     /// Blobs that the row refers to, each once.
@@ -174,6 +166,19 @@ impl<'a> RowRef<'a> {
                 .map_err(|_| damaged()),
             _ => Err(damaged()),
         }
+    }
+
+    /// The row, to be kept.
+    ///
+    /// # Errors
+    ///
+    /// [`TreeError::Damaged`] if it cannot be read.
+    pub fn to_row(&self) -> Result<Row, TreeError> {
+        let row = match self {
+            Self::File(row) => deserialize::<FileRow, ArchiveError>(*row).map(Row::File),
+            Self::Dir(row) => deserialize::<DirRow, ArchiveError>(*row).map(Row::Dir),
+        };
+        row.map_err(|_| TreeError::Damaged("a row cannot be read".to_owned()))
     }
 
     /// Whether it is a directory.

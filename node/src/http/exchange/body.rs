@@ -54,22 +54,37 @@ impl Body {
 
     /// Makes body bytes be at the front of the buffer; how many there are, 0 at the end of the body.
     pub(super) async fn fill(&mut self, inbound: &mut Inbound) -> Result<usize, Error> {
-        match &mut self.source {
-            Source::Length(0) => Ok(0),
-            Source::Length(len) => {
-                if inbound.bytes().is_empty() && inbound.more(*len).await? == 0 {
-                    return Err(Error::Disconnected);
-                }
-                Ok(usize::try_from(*len)
-                    .unwrap_or(usize::MAX)
-                    .min(inbound.bytes().len()))
+        loop {
+            if let Some(n) = self.fill_soon(inbound).await? {
+                return Ok(n);
             }
-            Source::Chunked { ready, .. } if *ready > 0 => Ok(*ready),
-            Source::Chunked { ended: true, .. } => Ok(0),
+        }
+    }
+
+    /// As [`Body::fill`]; `None`: the peer has sent nothing for a moment.
+    async fn fill_soon(&mut self, inbound: &mut Inbound) -> Result<Option<usize>, Error> {
+        match &mut self.source {
+            Source::Length(0) => Ok(Some(0)),
+            Source::Length(len) => {
+                if inbound.bytes().is_empty() {
+                    match inbound.more_soon(*len).await? {
+                        None => return Ok(None),
+                        Some(0) => return Err(Error::Disconnected),
+                        Some(_) => {}
+                    }
+                }
+                let len = usize::try_from(*len).unwrap_or(usize::MAX);
+                Ok(Some(len.min(inbound.bytes().len())))
+            }
+            Source::Chunked { ready, .. } if *ready > 0 => Ok(Some(*ready)),
+            Source::Chunked { ended: true, .. } => Ok(Some(0)),
             Source::Chunked { chunks, ready, ended } => {
-                *ready = next_chunk_bytes(chunks, inbound).await?;
-                *ended = *ready == 0;
-                Ok(*ready)
+                let Some(n) = next_chunk_bytes(chunks, inbound).await? else {
+                    return Ok(None);
+                };
+                *ready = n;
+                *ended = n == 0;
+                Ok(Some(n))
             }
         }
     }
@@ -93,40 +108,54 @@ impl Body {
         inbound.consume(n);
     }
 
-    /// Moves body bytes into `dst`: what is buffered, else straight from the socket.
-    pub(super) async fn read_into(&mut self, inbound: &mut Inbound, dst: &mut [u8]) -> Result<usize, Error> {
+    /// Moves body bytes into `dst`: what is buffered, else straight from the socket. 0 at the end of the body; `None`:
+    /// the peer has sent nothing for a moment.
+    pub(super) async fn read_into(
+        &mut self,
+        inbound: &mut Inbound,
+        dst: &mut [u8],
+    ) -> Result<Option<usize>, Error> {
         if let Source::Length(len) = &mut self.source
             && inbound.bytes().is_empty()
             && *len > 0
             && !dst.is_empty()
         {
-            let n = inbound.direct(dst, *len).await?;
-            *len -= n as u64;
-            return if n == 0 { Err(Error::Disconnected) } else { Ok(n) };
+            return match inbound.direct(dst, *len).await? {
+                None => Ok(None),
+                Some(0) => Err(Error::Disconnected),
+                Some(n) => {
+                    *len -= n as u64;
+                    Ok(Some(n))
+                }
+            };
         }
-        let n = self.fill(inbound).await?.min(dst.len());
+        let Some(n) = self.fill_soon(inbound).await? else {
+            return Ok(None);
+        };
+        let n = n.min(dst.len());
         if let (Some(dst), Some(bytes)) = (dst.get_mut(..n), inbound.bytes().get(..n)) {
             dst.copy_from_slice(bytes);
         }
         self.consume(inbound, n);
-        Ok(n)
+        Ok(Some(n))
     }
 }
 
-async fn next_chunk_bytes(chunks: &mut Chunks, inbound: &mut Inbound) -> Result<usize, Error> {
+/// Payload bytes at the front, 0 at the end of the body, `None` if the peer has sent nothing for a moment.
+async fn next_chunk_bytes(chunks: &mut Chunks, inbound: &mut Inbound) -> Result<Option<usize>, Error> {
     loop {
         match chunks.step(inbound.bytes())? {
             ChunkStep::Skip(n) => inbound.consume(n),
-            ChunkStep::Data(n) => return Ok(n),
+            ChunkStep::Data(n) => return Ok(Some(n)),
             ChunkStep::End(n) => {
                 inbound.consume(n);
-                return Ok(0);
+                return Ok(Some(0));
             }
-            ChunkStep::Need => {
-                if inbound.more(u64::MAX).await? == 0 {
-                    return Err(Error::Disconnected);
-                }
-            }
+            ChunkStep::Need => match inbound.more_soon(u64::MAX).await? {
+                None => return Ok(None),
+                Some(0) => return Err(Error::Disconnected),
+                Some(_) => {}
+            },
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod body;
 mod serve;
+mod target;
 mod wire;
 
 use std::borrow::Cow;
@@ -83,10 +84,10 @@ impl Exchange {
         self.body.remaining()
     }
 
-    /// Whether the handler has asked for the body yet.
+    /// Whether the client waits to be told that its body will be taken.
     #[must_use]
-    pub fn body_is_untouched(&self) -> bool {
-        !self.body.is_touched()
+    pub fn is_awaited(&self) -> bool {
+        self.head.expects_continue() && !self.body.is_touched()
     }
 
     /// Closes the connection after this reply.
@@ -138,11 +139,12 @@ impl Exchange {
         self.body.consume(&mut self.inbound, n);
     }
 
-    /// Reads body bytes into `dst`, straight from the socket where possible; 0 at the end of the body.
+    /// Reads body bytes into `dst`, straight from the socket where possible; 0 at the end of the body. `None`: the
+    /// client has sent nothing for a moment, so that memory held for it is better given back meanwhile.
     ///
     /// # Errors
     /// As for [`Exchange::fill`].
-    pub async fn read_into(&mut self, dst: &mut [u8]) -> Result<usize, Error> {
+    pub async fn read_into(&mut self, dst: &mut [u8]) -> Result<Option<usize>, Error> {
         self.touch().await?;
         self.body.read_into(&mut self.inbound, dst).await
     }
@@ -260,7 +262,7 @@ impl Exchange {
 
     /// Decides whether the connection can be kept, given what of the body is still to come.
     fn settle_unread_body(&mut self) {
-        let not_asked_for = self.head.expects_continue() && !self.body.is_touched();
+        let not_asked_for = self.is_awaited();
         let small = self
             .body
             .remaining()

@@ -201,10 +201,7 @@ async fn next_head(connection: &mut Connection) -> Result<Option<RequestHead>, E
         return Ok(None);
     }
     loop {
-        // An empty line before the request is passed over (RFC 9112 §2.2).
-        while inbound.bytes().starts_with(b"\r\n") {
-            inbound.consume(2);
-        }
+        // Empty lines before it are passed over (RFC 9112 §2.2), and count as part of it.
         if let Some((head, consumed)) = wire::parse(inbound.bytes())? {
             inbound.consume(consumed);
             return Ok(Some(head));

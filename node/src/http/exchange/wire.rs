@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::time::{Duration, SystemTime};
 
+use super::target;
 use crate::clock;
 use crate::error::Error;
 use crate::limits::{HEAD_MAX_BYTES, HEADER_MAX_COUNT, TARGET_MAX_BYTES};
@@ -51,6 +52,8 @@ pub struct RequestHead {
     bytes: Box<[u8]>,
     method: Span,
     target: Span,
+    /// The target in its normal form, where that is not how it came.
+    rewritten: Option<String>,
     fields: Vec<(Span, Span)>,
     http11: bool,
     framing: Framing,
@@ -65,17 +68,17 @@ impl RequestHead {
         self.text(self.method)
     }
 
-    /// The path, still percent-encoded.
+    /// The path, with only those characters percent-encoded that mean something else when they are not.
     #[must_use]
     pub fn path(&self) -> &str {
-        let target = self.text(self.target);
+        let target = self.target();
         target.split_once('?').map_or(target, |(path, _)| path)
     }
 
     /// What follows the `?`.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
-        self.text(self.target).split_once('?').map(|(_, query)| query)
+        self.target().split_once('?').map(|(_, query)| query)
     }
 
     /// The first field of this name, in any case.
@@ -90,6 +93,12 @@ impl RequestHead {
             .iter()
             .filter(move |(field, _)| self.slice(*field).eq_ignore_ascii_case(name.as_bytes()))
             .map(|(_, value)| self.slice(*value))
+    }
+
+    fn target(&self) -> &str {
+        self.rewritten
+            .as_deref()
+            .unwrap_or_else(|| self.text(self.target))
     }
 
     fn slice(&self, span: Span) -> &[u8] {
@@ -129,6 +138,17 @@ impl RequestHead {
         self.headers(name)
             .flat_map(|value| value.split(|&b| b == b','))
             .any(|part| part.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    }
+
+    /// RFC 9112 §3.2: exactly one, and one that is a host. HTTP/1.0 knows none.
+    fn check_host(&self) -> Result<(), Error> {
+        let mut hosts = self.headers("host");
+        match (hosts.next(), hosts.next()) {
+            (Some(host), None) if target::is_authority(host) => Ok(()),
+            (Some(_), None) => Err(bad("the Host field is malformed")),
+            (None, _) if !self.http11 => Ok(()),
+            _ => Err(bad("one Host field is needed")),
+        }
     }
 
     /// RFC 9112 §6: two ways to read a length are none, since a proxy may have chosen the other.
@@ -173,11 +193,8 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(RequestHead, usize)>, Error> {
     let consumed = match request.parse_with_uninit_headers(bytes, &mut fields) {
         Ok(httparse::Status::Complete(consumed)) => consumed,
         Ok(httparse::Status::Partial) if bytes.len() < HEAD_MAX_BYTES => return Ok(None),
-        Ok(httparse::Status::Partial) => {
-            return Err(Error::HeadTooLarge(format!(
-                "the head is longer than {HEAD_MAX_BYTES} bytes"
-            )));
-        }
+        Ok(httparse::Status::Partial) if request.version.is_none() => return Err(uri_too_long()),
+        Ok(httparse::Status::Partial) => return Err(head_too_long()),
         Err(httparse::Error::TooManyHeaders) => {
             return Err(Error::HeadTooLarge(format!(
                 "there are more than {HEADER_MAX_COUNT} fields"
@@ -190,20 +207,18 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(RequestHead, usize)>, Error> {
     }
     let target = request.path.unwrap_or_default();
     if target.len() > TARGET_MAX_BYTES {
-        return Err(Error::UriTooLong {
-            limit_bytes: TARGET_MAX_BYTES,
-        });
+        return Err(uri_too_long());
     }
     if consumed > HEAD_MAX_BYTES {
-        return Err(Error::HeadTooLarge(format!(
-            "the head is longer than {HEAD_MAX_BYTES} bytes"
-        )));
+        return Err(head_too_long());
     }
     let whole = bytes.get(..consumed).unwrap_or_default();
     let span = |part: &[u8]| Span::of(part, whole);
+    let method = request.method.unwrap_or_default();
     let mut head = RequestHead {
-        method: span(request.method.unwrap_or_default().as_bytes()),
+        method: span(method.as_bytes()),
         target: span(target.as_bytes()),
+        rewritten: target::rewritten(method, target)?,
         fields: request
             .headers
             .iter()
@@ -215,9 +230,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(RequestHead, usize)>, Error> {
         keep_alive: false,
         expect_continue: false,
     };
-    if head.http11 && head.headers("host").count() != 1 {
-        return Err(bad("one Host field is needed"));
-    }
+    head.check_host()?;
     head.framing = head.read_framing()?;
     let close = head.has_token("connection", "close");
     head.keep_alive = !close && (head.http11 || head.has_token("connection", "keep-alive"));
@@ -333,12 +346,15 @@ fn line(input: &[u8]) -> Result<Option<&[u8]>, Error> {
     }
 }
 
+/// A size, and extensions that are passed over. White space may stand before an extension only.
 fn size(line: &[u8]) -> Result<u64, Error> {
-    let digits = line
-        .split(|&b| b == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii_end();
+    let (digits, extended) = match memchr::memchr(b';', line) {
+        Some(at) => (line.get(..at).unwrap_or_default(), true),
+        None => (line, false),
+    };
+    let is_blank = |byte: &u8| extended && matches!(byte, b' ' | b'\t');
+    let blanks = digits.iter().rev().take_while(|byte| is_blank(byte)).count();
+    let digits = digits.get(..digits.len() - blanks).unwrap_or_default();
     let valid = (1..=16).contains(&digits.len()) && digits.iter().all(u8::is_ascii_hexdigit);
     let text = std::str::from_utf8(digits).ok().filter(|_| valid);
     text.and_then(|text| u64::from_str_radix(text, 16).ok())
@@ -435,6 +451,16 @@ fn write_date(out: &mut Vec<u8>) {
     });
 }
 
-fn bad(detail: &str) -> Error {
+fn uri_too_long() -> Error {
+    Error::UriTooLong {
+        limit_bytes: TARGET_MAX_BYTES,
+    }
+}
+
+fn head_too_long() -> Error {
+    Error::HeadTooLarge(format!("the head is longer than {HEAD_MAX_BYTES} bytes"))
+}
+
+pub(super) fn bad(detail: &str) -> Error {
     Error::BadRequest(detail.to_owned())
 }
