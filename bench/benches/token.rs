@@ -9,8 +9,8 @@ criterion_group!(benches, token);
 
 fn token(criterion: &mut Criterion) {
     let directory = tempfile::tempdir().unwrap();
-    let (registry, keys) = open_registry(directory.path(), 1).unwrap();
-    let keys = keys.unwrap();
+    let (registry, first) = open_registry(directory.path(), 1).unwrap();
+    let keys = first.unwrap().keys;
     let login = Login::start(Arc::clone(&registry), 1, 1, 86_400).unwrap();
     let credentials = serde_json::json!({
         "AssociationKey": keys.association.to_string(), "AccessKey": keys.access_key, "SecretKey": keys.secret_key,

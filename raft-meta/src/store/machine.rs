@@ -128,12 +128,12 @@ impl Shared {
 impl State {
     fn load(view: &TreeView) -> Result<Self, MachineError> {
         let mut state = Self::default();
-        for_each(view, keys::REGISTRY, &mut |_, value| {
+        for_each(view, keys::REGISTRY, |_, value| {
             let row: Row = serde_json::from_slice(value).map_err(|error| damaged("the registry", &error))?;
             state.registry.put(RowChange::Put(row));
             Ok(())
         })?;
-        for_each(view, keys::PRODUCERS, &mut |key, value| {
+        for_each(view, keys::PRODUCERS, |key, value| {
             let key = keys::split_producer(key).ok_or_else(|| damaged("a producer", &"its key"))?;
             let producer = serde_json::from_slice(value).map_err(|error| damaged("a producer", &error))?;
             state.producers.insert(key, producer);
@@ -299,7 +299,7 @@ impl Sink for Tree<'_> {
 fn for_each(
     view: &TreeView,
     kind: u8,
-    with: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), MachineError>,
+    mut with: impl FnMut(&[u8], &[u8]) -> Result<(), MachineError>,
 ) -> Result<(), MachineError> {
     use filegrid_tree::View as _;
     let (from, to) = tree_keys::all(kind);
