@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits;
+use crate::ftp::state::{Policy, TlsPolicy};
 use crate::store::log::{Durability, LogOptions};
 use crate::tls::CertificateFiles;
+use crate::{ftp, limits};
 
 /// The configuration as it is written. `node/filegrid.toml` shows every key with its default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,28 @@ pub struct Raw {
     pub listen: String,
     /// REST over TLS.
     pub listen_tls: String,
+    /// FTP, with explicit TLS.
+    pub ftp: String,
+    /// FTP with implicit TLS.
+    pub ftps: String,
+    /// `off`, `optional` or `required`: TLS on the port of `ftp`.
+    pub ftp_tls: String,
+    /// Whether TLS data connections have to resume the control connection's session.
+    pub ftp_resumption_required: bool,
+    /// Whether uploads over TLS have to end with `close_notify`.
+    pub ftp_close_notify_required: bool,
+    /// Ports for passive data connections, `first-last` or `any`.
+    pub ftp_passive_ports: String,
+    /// What PASV tells, by the client's network.
+    pub ftp_public_addresses: Vec<String>,
+    /// Whether data connections are opened to clients.
+    pub ftp_active: bool,
+    /// Time between two commands.
+    pub ftp_idle_timeout_s: u64,
+    /// Time from connecting to the login.
+    pub ftp_login_timeout_s: u64,
+    /// Time for a data connection to be opened.
+    pub ftp_data_timeout_s: u64,
     /// Certificate chains.
     pub tls_certificates: Vec<PathBuf>,
     /// Their keys.
@@ -75,6 +98,17 @@ impl Default for Raw {
             listen: "127.0.0.1:8080".to_owned(),
             listen_tls: "127.0.0.1:8443".to_owned(),
             admin: "127.0.0.1:8081".to_owned(),
+            ftp: "127.0.0.1:2121".to_owned(),
+            ftps: "127.0.0.1:2990".to_owned(),
+            ftp_tls: "optional".to_owned(),
+            ftp_resumption_required: false,
+            ftp_close_notify_required: true,
+            ftp_passive_ports: "any".to_owned(),
+            ftp_public_addresses: Vec::new(),
+            ftp_active: true,
+            ftp_idle_timeout_s: 300,
+            ftp_login_timeout_s: 60,
+            ftp_data_timeout_s: 20,
             tls_certificates: Vec::new(),
             tls_keys: Vec::new(),
             handshake_timeout_s: 10,
@@ -112,6 +146,10 @@ pub struct Overrides {
     pub listen_tls: Option<String>,
     /// `--admin`.
     pub admin: Option<String>,
+    /// `--ftp`.
+    pub ftp: Option<String>,
+    /// `--ftps`.
+    pub ftps: Option<String>,
     /// `--shards`.
     pub shards: Option<u32>,
 }
@@ -125,15 +163,21 @@ pub struct Addresses {
     pub https: Option<SocketAddr>,
     /// The operator's API.
     pub admin: Option<SocketAddr>,
+    /// FTP with explicit TLS.
+    pub ftp: Option<SocketAddr>,
+    /// FTP with implicit TLS.
+    pub ftps: Option<SocketAddr>,
 }
 
 impl Addresses {
     /// Each with its name in `DATA/ports.json`.
-    pub fn each(&mut self) -> [(&'static str, &mut Option<SocketAddr>); 3] {
+    pub fn each(&mut self) -> [(&'static str, &mut Option<SocketAddr>); 5] {
         [
             ("http", &mut self.http),
             ("https", &mut self.https),
             ("admin", &mut self.admin),
+            ("ftp", &mut self.ftp),
+            ("ftps", &mut self.ftps),
         ]
     }
 }
@@ -145,6 +189,10 @@ pub struct Config {
     pub data: PathBuf,
     /// Where is listened.
     pub addresses: Addresses,
+    /// FTP.
+    pub ftp: ftp::Settings,
+    /// What PASV tells.
+    pub ftp_public: Vec<ftp::Rule>,
     /// Certificates; none: one is made.
     pub certificates: Vec<CertificateFiles>,
     /// Number of shards, 1 to 127.
@@ -191,6 +239,8 @@ pub fn load(
     raw.listen = options.listen.unwrap_or(raw.listen);
     raw.listen_tls = options.listen_tls.unwrap_or(raw.listen_tls);
     raw.admin = options.admin.unwrap_or(raw.admin);
+    raw.ftp = options.ftp.unwrap_or(raw.ftp);
+    raw.ftps = options.ftps.unwrap_or(raw.ftps);
     raw.shards = options.shards.unwrap_or(raw.shards);
     check(raw)
 }
@@ -203,6 +253,11 @@ fn typed(name: &str, value: &str, default: &toml::Value) -> Result<toml::Value, 
             .parse()
             .map(toml::Value::Integer)
             .map_err(|_| format!("{name}: {value} is no number")),
+        toml::Value::Boolean(_) => value
+            .trim()
+            .parse()
+            .map(toml::Value::Boolean)
+            .map_err(|_| format!("{name}: {value} is neither true nor false")),
         toml::Value::Array(_) => {
             let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
             Ok(toml::Value::Array(
@@ -218,6 +273,8 @@ fn check(raw: Raw) -> Result<Config, String> {
         http: address("listen", &raw.listen)?,
         https: address("listen_tls", &raw.listen_tls)?,
         admin: address("admin", &raw.admin)?,
+        ftp: address("ftp", &raw.ftp)?,
+        ftps: address("ftps", &raw.ftps)?,
     };
     if raw.tls_certificates.len() != raw.tls_keys.len() {
         return Err("tls_keys: one for each of tls_certificates, in the same order".to_owned());
@@ -261,11 +318,47 @@ fn check(raw: Raw) -> Result<Config, String> {
     Ok(Config {
         data: raw.data.clone(),
         addresses,
+        ftp: ftp_settings(&raw)?,
+        ftp_public: raw
+            .ftp_public_addresses
+            .iter()
+            .map(|rule| ftp::Rule::parse(rule).map_err(|error| format!("ftp_public_addresses: {error}")))
+            .collect::<Result<_, _>>()?,
         certificates,
         shards,
         log,
         low_water_bytes,
         raw,
+    })
+}
+
+fn ftp_settings(raw: &Raw) -> Result<ftp::Settings, String> {
+    let tls = match raw.ftp_tls.as_str() {
+        "off" => TlsPolicy::Off,
+        "optional" => TlsPolicy::Optional,
+        "required" => TlsPolicy::Required,
+        other => return Err(format!("ftp_tls: {other} is not off, optional or required")),
+    };
+    let ports = match raw.ftp_passive_ports.as_str() {
+        "any" => None,
+        range => {
+            let range = range.split_once('-').and_then(|(first, last)| {
+                let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+                (1024 <= first && first <= last).then_some((first, last))
+            });
+            Some(range.ok_or("ftp_passive_ports: any, or a range above 1023 like 50000-50999")?)
+        }
+    };
+    Ok(ftp::Settings {
+        policy: Policy {
+            tls,
+            active: raw.ftp_active,
+        },
+        resumption_required: raw.ftp_resumption_required,
+        lenient: !raw.ftp_close_notify_required,
+        ports,
+        data_timeout: Duration::from_secs(raw.ftp_data_timeout_s),
+        login_timeout: Duration::from_secs(raw.ftp_login_timeout_s),
     })
 }
 
@@ -280,6 +373,16 @@ fn address(key: &str, text: &str) -> Result<Option<SocketAddr>, String> {
 }
 
 impl Config {
+    /// Deadlines of FTP connections.
+    #[must_use]
+    pub fn ftp_timeouts(&self) -> crate::net::Timeouts {
+        crate::net::Timeouts {
+            idle: Duration::from_secs(self.raw.ftp_idle_timeout_s),
+            head: Duration::from_secs(self.raw.ftp_login_timeout_s),
+            ..self.timeouts()
+        }
+    }
+
     /// Deadlines of connections.
     #[must_use]
     pub fn timeouts(&self) -> crate::net::Timeouts {
@@ -341,6 +444,11 @@ mod tests {
             ("FILEGRID_SHARDS", "many", "FILEGRID_SHARDS"),
             ("FILEGRID_DURABILITY", "maybe", "durability"),
             ("FILEGRID_LOG_SEGMENT_MIB", "1", "log_segment_mib"),
+            ("FILEGRID_FTP_TLS", "maybe", "ftp_tls"),
+            ("FILEGRID_FTP_ACTIVE", "maybe", "FILEGRID_FTP_ACTIVE"),
+            ("FILEGRID_FTP_PASSIVE_PORTS", "80-90", "ftp_passive_ports"),
+            ("FILEGRID_FTP_PUBLIC_ADDRESSES", "1.2.3.4", "ftp_public_addresses"),
+            ("FILEGRID_TLS_KEYS", "a.key", "tls_keys"),
         ] {
             let error = from(&[(name, value)], Overrides::default()).unwrap_err();
             assert!(error.contains(named), "{error}");

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod disk;
 pub mod error;
+pub mod ftp;
 mod housekeeping;
 pub mod http;
 pub mod ingest;

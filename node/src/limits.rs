@@ -162,3 +162,28 @@ pub const PREPARED_TENANT_MAX_BYTES: usize = 256 << 20;
 pub const PREPARE_STEP_ENTRIES: usize = 256;
 /// Entries that a listing looks at in one go, shown or not: some milliseconds.
 pub const LISTING_STEP_ENTRIES: usize = 4096;
+
+/// Longest line of FTP's control connection: a path of `PATH_MAX_BYTES`, its command, and room.
+pub const FTP_LINE_MAX_BYTES: usize = PATH_MAX_BYTES + 1024;
+/// What is passed over of a longer line before the connection ends.
+pub const FTP_LINE_DROPPED_MAX_BYTES: usize = 64 << 10;
+/// Lines of FTP's control connection read ahead while a transfer runs.
+pub const FTP_PIPELINE_MAX_COUNT: usize = 16;
+/// Failed logins of a session: enough for a typing error or two.
+pub const FTP_LOGIN_FAILURES_MAX_COUNT: u32 = 5;
+/// What a failed login takes at least, beside the check itself.
+pub const FTP_LOGIN_FAILURE_DELAY_MS: u64 = 500;
+/// How often sessions are held against the registry: changes bite within a second.
+pub const FTP_SESSION_CHECK_MS: u64 = 250;
+/// Pieces of a file beyond which going on with it copies them into one.
+pub const FTP_EXTENTS_MAX_COUNT: usize = 256;
+/// Attempts to append to a file that others append to at the same time.
+pub const FTP_APPEND_TRIES_MAX_COUNT: u64 = 200;
+/// How long HASH waits for a sum that is being made, and how often it looks.
+pub const FTP_SUM_WAIT_MS: u64 = 5000;
+/// See [`FTP_SUM_WAIT_MS`].
+pub const FTP_SUM_POLL_MS: u64 = 100;
+/// How often, and after what pause, a port for a passive data connection is sought again when all are taken.
+pub const FTP_PORT_TRIES_MAX_COUNT: usize = 5;
+/// See [`FTP_PORT_TRIES_MAX_COUNT`].
+pub const FTP_PORT_RETRY_MS: u64 = 20;

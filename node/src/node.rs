@@ -15,6 +15,8 @@ use crate::auth::{self, First, Login, Registrar};
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
 use crate::limits::OPERATORS_MAX_COUNT;
+use crate::ftp::PublicAddresses;
+use crate::ftp::state::TlsPolicy;
 use crate::mailbox::{Mailbox, Sender, mailbox};
 use crate::net::{Admission, Handoff};
 use crate::shard::{self, Opened, ShardParts};
@@ -98,11 +100,13 @@ impl Node {
         );
         let operators = Admission::new(OPERATORS_MAX_COUNT, OPERATORS_MAX_COUNT);
         let prepared = Arc::new(Prepared::default());
-        let tls = config
-            .addresses
-            .https
-            .map(|_| Tls::open(&config.certificates, &config.data))
+        let wanted = config.addresses;
+        let explicit = wanted.ftp.is_some() && config.ftp.policy.tls != TlsPolicy::Off;
+        let tls = (wanted.https.is_some() || wanted.ftps.is_some() || explicit)
+            .then(|| Tls::open(&config.certificates, &config.data))
             .transpose()?;
+        let ftp_public = PublicAddresses::start(config.ftp_public.clone())
+            .map_err(|error| format!("cannot look names up: {error}"))?;
         let drained = Arc::new(AtomicUsize::new(0));
         let mut requests: Vec<_> = requests.into_iter().map(Some).collect();
         let (opened, all_opened) = mpsc::channel::<Result<Opened, String>>();
@@ -126,6 +130,7 @@ impl Node {
                 registrar: Arc::clone(&registrar),
                 prepared: Arc::clone(&prepared),
                 tls: tls.clone(),
+                ftp_public: Arc::clone(&ftp_public),
                 admission: Arc::clone(&admission),
                 operators: Arc::clone(&operators),
                 mailbox,
@@ -197,15 +202,23 @@ impl Node {
 
     /// Logs where it listens, and the fingerprint of a certificate that nobody has configured.
     pub fn announce(&self) {
-        let Addresses { http, https, admin } = self.addresses;
-        if let Some(http) = http {
-            tracing::info!("REST on http://{http}");
-        }
-        if let Some(https) = https {
-            tracing::info!("REST on https://{https}");
-        }
-        if let Some(admin) = admin {
-            tracing::info!("operator's API on http://{admin}");
+        let Addresses {
+            http,
+            https,
+            admin,
+            ftp,
+            ftps,
+        } = self.addresses;
+        for (what, address) in [
+            ("REST on http", http),
+            ("REST on https", https),
+            ("FTP on ftp", ftp),
+            ("FTP on ftps", ftps),
+            ("operator's API on http", admin),
+        ] {
+            if let Some(address) = address {
+                tracing::info!("{what}://{address}");
+            }
         }
         if let Some(tls) = self.tls.as_ref().filter(|tls| tls.is_self_made()) {
             let sha256 = tls.certificates().fingerprint();

@@ -1,5 +1,6 @@
 //! One shard: a core, a ring, its logs and its connections.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,6 +13,7 @@ use crate::api::{Admin, Api, Prepared};
 use crate::auth::{Authenticator, Login, Registrar, RegistryFile};
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
+use crate::ftp::{self, Ftp, PublicAddresses, Sessions};
 use crate::housekeeping::{Housekeeping, scrub, sum, sweep};
 use crate::http::exchange::{self, TOO_MANY, resume, serve_plain, serve_tls};
 use crate::mailbox::{Mailbox, Sender};
@@ -43,6 +45,8 @@ pub struct ShardParts {
     pub prepared: Arc<Prepared>,
     /// Certificates and sessions, if a listener needs them.
     pub tls: Option<Arc<Tls>>,
+    /// What PASV tells.
+    pub ftp_public: Arc<PublicAddresses>,
     /// Who may connect.
     pub admission: Arc<Admission>,
     /// Who may connect to the operator's API: a flood of clients does not keep the operator out.
@@ -109,6 +113,7 @@ async fn live(
         registrar,
         prepared,
         tls,
+        ftp_public,
         admission,
         operators,
         mailbox,
@@ -126,7 +131,7 @@ async fn live(
     let api = Rc::new(Api {
         store: store.clone(),
         authenticator: Authenticator::new(Arc::clone(&registry)),
-        login,
+        login: Arc::clone(&login),
         registrar: Arc::clone(&registrar),
         prepared: Arc::clone(&prepared),
         config: Arc::clone(&config),
@@ -138,12 +143,13 @@ async fn live(
     let sweeper = Sweeper::new(config.timeouts());
     ring::spawn(Sweeper::run(Rc::downgrade(&sweeper)));
     let drain = Drain::new();
+    let handshakes = Handshakes::new(config.raw.handshakes_max as usize);
     let shard = Rc::new(exchange::Shard {
         number: usize::from(number),
         sweeper: Rc::clone(&sweeper),
         drain: Rc::clone(&drain),
         peers: Rc::new(peers),
-        handshakes: Handshakes::new(config.raw.handshakes_max as usize),
+        handshakes: Rc::clone(&handshakes),
     });
     let acceptor = Rc::new(Acceptor {
         admission,
@@ -153,12 +159,25 @@ async fn live(
         admission: operators,
         drain: Rc::clone(&drain),
     });
-    if let Err(error) = listen_to_operators(addresses, &shard, admin, operators) {
-        let _ = opened.send(Err(error.clone()));
-        return Err(error);
-    }
+    let ftp_sweeper = Sweeper::new(config.ftp_timeouts());
+    ring::spawn(Sweeper::run(Rc::downgrade(&ftp_sweeper)));
+    let ftp = Rc::new(Ftp {
+        store: store.clone(),
+        login: Arc::clone(&login),
+        tls: tls.clone(),
+        settings: config.ftp.clone(),
+        public: ftp_public,
+        sweeper: Rc::clone(&ftp_sweeper),
+        handshakes,
+        drain: Rc::clone(&drain),
+        sessions: Sessions::default(),
+        next_port: Cell::new(first_port(&config, number)),
+    });
+    ring::spawn(Ftp::look_after(Rc::downgrade(&ftp)));
+    let listening = listen_to_operators(addresses, &shard, admin, operators)
+        .and_then(|()| listen_ftp(&ftp, &acceptor, addresses));
     let http = Http { shard, api, acceptor };
-    if let Err(error) = http.listen(addresses, tls) {
+    if let Err(error) = listening.and_then(|()| http.listen(addresses, tls)) {
         let _ = opened.send(Err(error.clone()));
         return Err(error);
     }
@@ -183,7 +202,7 @@ async fn live(
     };
     looked_after.run(number, &stop).await?;
     let cut_off = drain
-        .drain(&sweeper, Duration::from_secs(config.raw.drain_s))
+        .drain(&[sweeper, ftp_sweeper], Duration::from_secs(config.raw.drain_s))
         .await;
     if cut_off > 0 {
         tracing::warn!(cut_off, "connections did not finish in time");
@@ -257,6 +276,27 @@ fn listen_to_operators(
         });
     }
     Ok(())
+}
+
+fn listen_ftp(ftp: &Rc<Ftp>, acceptor: &Rc<Acceptor>, addresses: Addresses) -> Result<(), String> {
+    for (address, implicit) in [(addresses.ftp, false), (addresses.ftps, true)] {
+        if let Some(address) = address {
+            let (ftp, acceptor, listener) = (Rc::clone(ftp), Rc::clone(acceptor), bind(address)?);
+            ring::spawn(async move {
+                let serve = |socket, permit| ftp::serve(Rc::clone(&ftp), socket, permit, implicit);
+                acceptor
+                    .listen(listener, if implicit { b"" } else { ftp::TOO_MANY }, serve)
+                    .await;
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Shards begin their search for passive ports at different places.
+fn first_port(config: &Config, shard: u8) -> u16 {
+    let (first, last) = config.ftp.ports.unwrap_or((0, 0));
+    first + (last - first) / u16::from(config.shards.max(1)) * u16::from(shard)
 }
 
 fn bind(address: SocketAddr) -> Result<Listener, String> {

@@ -73,6 +73,8 @@ impl Server {
             "2",
         ]);
         command
+            .env("FILEGRID_FTP", "127.0.0.1:0")
+            .env("FILEGRID_FTPS", "127.0.0.1:0")
             .env("FILEGRID_LOG_SEGMENT_MIB", "8")
             .env("FILEGRID_LOW_WATER_MIB", "1");
         command.env("FILEGRID_CORS_ORIGINS", "https://app.example.com");
@@ -107,6 +109,12 @@ impl Server {
         server.ports = server.wait();
         server.port = server.port_of("http");
         server
+    }
+
+    /// The AssociationKey.
+    #[allow(dead_code, reason = "tests of accounts log in with it")]
+    pub(crate) fn association(&self) -> &str {
+        &self.keys[0]
     }
 
     /// The port of a listener, by its name in `ports.json`.

@@ -13,9 +13,27 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 pub(crate) enum Wire {
     Plain(TcpStream),
     Secure(Box<StreamOwned<ClientConnection, TcpStream>>),
+    /// Between two others.
+    #[allow(dead_code, reason = "only some protocols change over")]
+    None,
 }
 
 impl Wire {
+    /// Says that nothing more is sent.
+    #[allow(dead_code, reason = "only some protocols say so")]
+    pub(crate) fn end(&mut self) {
+        let socket = match self {
+            Self::Plain(socket) => &*socket,
+            Self::Secure(stream) => {
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+                &stream.sock
+            }
+            Self::None => return,
+        };
+        let _ = socket.shutdown(std::net::Shutdown::Write);
+    }
+
     /// TLS with a server that has this certificate; sessions resume.
     pub(crate) fn secure(stream: TcpStream, certificate: &Path) -> Self {
         static LAST: Mutex<Option<(Vec<u8>, Arc<ClientConfig>)>> = Mutex::new(None);
@@ -49,6 +67,7 @@ impl Read for Wire {
         match self {
             Self::Plain(stream) => stream.read(out),
             Self::Secure(stream) => stream.read(out),
+            Self::None => Ok(0),
         }
     }
 }
@@ -58,6 +77,7 @@ impl Write for Wire {
         match self {
             Self::Plain(stream) => stream.write(bytes),
             Self::Secure(stream) => stream.write(bytes),
+            Self::None => Ok(0),
         }
     }
 
@@ -65,6 +85,7 @@ impl Write for Wire {
         match self {
             Self::Plain(stream) => stream.flush(),
             Self::Secure(stream) => stream.flush(),
+            Self::None => Ok(()),
         }
     }
 }

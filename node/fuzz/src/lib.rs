@@ -7,6 +7,7 @@
 
 mod archive;
 mod chunked;
+mod ftp;
 mod head;
 mod log;
 mod multipart;
@@ -14,6 +15,7 @@ mod range;
 
 pub use self::archive::archive;
 pub use self::chunked::chunked;
+pub use self::ftp::ftp;
 pub use self::head::head;
 pub use self::log::log;
 pub use self::multipart::multipart;

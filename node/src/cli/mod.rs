@@ -27,6 +27,12 @@ pub struct Cli {
     /// Address of the operator's API [default: 127.0.0.1:8081].
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
+    /// Address of FTP, with TLS for those who ask; "off": none [default: 127.0.0.1:2121].
+    #[arg(long, value_name = "ADDR")]
+    ftp: Option<String>,
+    /// Address of FTP through TLS; "off": none [default: 127.0.0.1:2990].
+    #[arg(long, value_name = "ADDR")]
+    ftps: Option<String>,
     /// Threads that serve; 0: one a core [default: 0].
     #[arg(long, value_name = "N")]
     shards: Option<u32>,
@@ -70,6 +76,8 @@ impl Cli {
             listen: self.listen.clone(),
             listen_tls: self.listen_tls.clone(),
             admin: self.admin.clone(),
+            ftp: self.ftp.clone(),
+            ftps: self.ftps.clone(),
             shards: self.shards,
         };
         config::load(self.config.as_deref(), std::env::vars(), options)

@@ -5,11 +5,13 @@
 //! aligned. While the disk writes, nothing is received, so a slow disk slows the client and not the memory.
 
 mod part;
+mod stream;
 mod window;
 
 use filegrid_tree::{BlobId, Extent, FileContent};
 
 use self::part::OpenPart;
+pub use self::stream::{Source, Stored, receive};
 use self::window::Window;
 use crate::error::Error;
 use crate::http::exchange::Exchange;

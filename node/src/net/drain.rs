@@ -44,12 +44,12 @@ impl Drain {
 
     /// Stops accepting, after what is pending was accepted; closes idle connections at once and the rest when
     /// their request is answered, or after `deadline`. Returns how many had to be cut off.
-    pub async fn drain(&self, sweeper: &Sweeper, deadline: Duration) -> usize {
+    pub async fn drain(&self, sweepers: &[Rc<Sweeper>], deadline: Duration) -> usize {
         self.draining.set(true);
         self.started.borrow_mut().drain(..).for_each(notify);
         // The acceptor takes what is pending before idle connections are counted.
         ring::yield_now().await;
-        sweeper.close_idle();
+        sweepers.iter().for_each(|sweeper| sweeper.close_idle());
         let (sender, all_closed) = oneshot::channel();
         if self.open.get() == 0 {
             return 0;
@@ -60,7 +60,7 @@ impl Drain {
             Either::Left(_) => 0,
             Either::Right((_, all_closed)) => {
                 let cut_off = self.open.get();
-                sweeper.close_all();
+                sweepers.iter().for_each(|sweeper| sweeper.close_all());
                 let grace = std::pin::pin!(ring::sleep(Duration::from_millis(CUT_OFF_GRACE_MS)));
                 select(all_closed, grace).await;
                 cut_off

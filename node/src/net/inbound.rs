@@ -127,7 +127,7 @@ impl Inbound {
     }
 
     /// Receives straight into `dst`, past the buffer, which has to be empty; 0: the peer has finished sending, `None`:
-    /// it has sent nothing for a moment. `remaining`: of the body.
+    /// it has sent nothing for a moment. `remaining`: of the body, or `u64::MAX` if it ends with the connection.
     ///
     /// # Errors
     ///
@@ -139,7 +139,9 @@ impl Inbound {
         };
         self.release();
         loop {
-            let worth_waking = if most >= LOW_WATER_BYTES + self.stream.unopened() {
+            // The end of a TLS stream is a few bytes that have to wake us.
+            let known = remaining < u64::MAX || !self.stream.is_tls();
+            let worth_waking = if known && most >= LOW_WATER_BYTES + self.stream.unopened() {
                 LOW_WATER_BYTES
             } else {
                 1
@@ -221,7 +223,9 @@ impl Inbound {
     /// The error of a peer whose time was up: the sweeper has ended the connection then.
     fn too_slow(&self) -> Option<Error> {
         Some(match self.watch.expired()?.0 {
-            Phase::Head | Phase::Body => Error::Timeout("the request came in too slowly"),
+            Phase::Head | Phase::Body | Phase::Login | Phase::Command => {
+                Error::Timeout("the request came in too slowly")
+            }
             _ => Error::Disconnected,
         })
     }

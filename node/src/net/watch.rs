@@ -39,6 +39,12 @@ pub enum Phase {
     Idle,
     /// In a TLS handshake.
     Handshake,
+    /// Between connecting and a login, where the protocol has one.
+    Login,
+    /// Between two commands, where the protocol has a last word for those who are too slow.
+    Command,
+    /// As long as something else is under way.
+    Busy,
     /// Receiving a head.
     Head,
     /// Receiving a body.
@@ -66,6 +72,25 @@ pub struct Watch {
     /// Bytes moved since the connection last let others have their turn.
     run_bytes: Cell<u64>,
     expired: Cell<Option<Expired>>,
+}
+
+/// A wait for the peer, also one that is given up.
+struct Waiting<'a>(&'a Watch);
+
+impl<'a> Waiting<'a> {
+    fn begin(watch: &'a Watch) -> Self {
+        watch.waiting.set(true);
+        watch.quiet_ticks.set(0);
+        watch.run_bytes.set(0);
+        Self(watch)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(false);
+        self.0.waker.set(None);
+    }
 }
 
 /// Looks after the connections of a shard.
@@ -141,13 +166,13 @@ impl Watch {
     }
 
     async fn wait<T>(&self, wait: impl Future<Output = T>) -> T {
-        self.waiting.set(true);
-        self.quiet_ticks.set(0);
-        self.run_bytes.set(0);
-        let result = wait.await;
-        self.waiting.set(false);
-        self.waker.set(None);
-        result
+        let _waiting = Waiting::begin(self);
+        wait.await
+    }
+
+    /// Ends what the peer sends, which wakes whoever waits for it; a last word can still be said.
+    pub fn wake(&self) {
+        self.socket.shutdown(Shutdown::Read);
     }
 
     fn tick(&self, timeouts: &Timeouts) {
@@ -160,11 +185,14 @@ impl Watch {
         {
             waker.wake();
         }
+        if self.phase.get() == Phase::Busy {
+            return;
+        }
         self.waited_ticks.set(self.waited_ticks.get().saturating_add(1));
         let (limit, least) = match self.phase.get() {
-            Phase::Idle => (timeouts.idle, u64::MAX),
+            Phase::Idle | Phase::Command | Phase::Busy => (timeouts.idle, u64::MAX),
             Phase::Handshake => (timeouts.handshake, u64::MAX),
-            Phase::Head => (timeouts.head, u64::MAX),
+            Phase::Head | Phase::Login => (timeouts.head, u64::MAX),
             Phase::Body | Phase::Reply => (timeouts.stall, timeouts.stall_min_bytes),
         };
         if self.waited_ticks.get() <= ticks(limit) {
@@ -219,7 +247,8 @@ impl Sweeper {
     /// Closes the connections that are between requests.
     pub fn close_idle(&self) {
         self.each(|watch| {
-            if watch.phase() == Phase::Idle && watch.waiting.get() {
+            let idle = matches!(watch.phase(), Phase::Idle | Phase::Login | Phase::Command);
+            if idle && watch.waiting.get() {
                 // A request that is in the socket already is still read and answered.
                 watch.socket.shutdown(Shutdown::Read);
             }

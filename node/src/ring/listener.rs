@@ -15,6 +15,9 @@ use super::socket::Socket;
 /// Connections the kernel keeps for us while we are busy; the kernel caps it at `somaxconn`.
 const BACKLOG: i32 = 4096;
 
+/// As [`BACKLOG`], where one connection is expected and strangers may come before it.
+const ALONE_BACKLOG: i32 = 8;
+
 /// A listening TCP socket; each shard has its own for the same address (`SO_REUSEPORT`).
 pub struct Listener {
     poll: Pollable,
@@ -31,6 +34,22 @@ impl Listener {
         sockopt::set_socket_reuseport(&fd, true)?;
         bind(&fd, &address)?;
         listen(&fd, BACKLOG)?;
+        let local = rustix::net::getsockname(&fd)?.try_into()?;
+        Ok(Self {
+            poll: Pollable::new(fd)?,
+            local,
+        })
+    }
+
+    /// Listens on `address` alone, for a connection or two: of FTP's data.
+    ///
+    /// # Errors
+    /// The address is taken, or descriptors ran out.
+    pub fn bind_alone(address: SocketAddr) -> io::Result<Self> {
+        let fd = socket_for(address)?;
+        sockopt::set_socket_reuseaddr(&fd, true)?;
+        bind(&fd, &address)?;
+        listen(&fd, ALONE_BACKLOG)?;
         let local = rustix::net::getsockname(&fd)?.try_into()?;
         Ok(Self {
             poll: Pollable::new(fd)?,
@@ -94,13 +113,18 @@ pub fn reserve(address: SocketAddr) -> io::Result<(SocketAddr, OwnedFd)> {
 
 /// A socket that what remains of closed connections does not keep from its address.
 fn unbound(address: SocketAddr) -> io::Result<OwnedFd> {
+    let fd = socket_for(address)?;
+    sockopt::set_socket_reuseaddr(&fd, true)?;
+    Ok(fd)
+}
+
+/// A non-blocking TCP socket of an address's family.
+pub(super) fn socket_for(address: SocketAddr) -> rustix::io::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::INET
     } else {
         AddressFamily::INET6
     };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let fd = socket_with(family, SocketType::STREAM, flags, None)?;
-    sockopt::set_socket_reuseaddr(&fd, true)?;
-    Ok(fd)
+    socket_with(family, SocketType::STREAM, flags, None)
 }

@@ -3,7 +3,7 @@
 //! A `recv` that finds data costs no trip through the ring, and a poll that is dropped loses nothing.
 
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
@@ -35,6 +35,40 @@ impl Socket {
         rustix::io::ioctl_fionbio(&fd, true)?;
         let peer = rustix::net::getpeername(&fd)?.ok_or(Errno::NOTCONN)?.try_into()?;
         Self::new(fd, peer)
+    }
+
+    /// Connects from `local` to `peer`. May be cancelled: the attempt ends with the socket.
+    ///
+    /// # Errors
+    /// Nobody listens there, the way is barred, or descriptors ran out.
+    pub async fn connect(local: IpAddr, peer: SocketAddr) -> io::Result<Self> {
+        let fd = super::listener::socket_for(peer)?;
+        rustix::net::bind(&fd, &SocketAddr::new(local, 0))?;
+        match rustix::net::connect(&fd, &peer) {
+            Ok(()) => Self::new(fd, peer),
+            Err(Errno::INPROGRESS) => {
+                let socket = Self::new(fd, peer)?;
+                socket.writable().await?;
+                sockopt::socket_error(socket.poll.as_fd())??;
+                Ok(socket)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The address on this side.
+    ///
+    /// # Errors
+    /// The kernel does not know it.
+    pub fn local(&self) -> io::Result<SocketAddr> {
+        Ok(rustix::net::getsockname(self.poll.as_fd())?.try_into()?)
+    }
+
+    /// Leaves urgent bytes in their place among the others, and asks peers that are silent for long whether they live.
+    /// Errors mean it is gone already.
+    pub fn keep_for_long(&self) {
+        let _ = sockopt::set_socket_oobinline(self.poll.as_fd(), true);
+        let _ = sockopt::set_socket_keepalive(self.poll.as_fd(), true);
     }
 
     /// Gives the connection away, for instance to another shard.

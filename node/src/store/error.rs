@@ -85,6 +85,7 @@ impl From<TreeError> for Error {
             TreeError::Exists(_)
             | TreeError::IsDirectory(_)
             | TreeError::NotDirectory(_)
+            | TreeError::NotEmpty(_)
             | TreeError::IntoItself(_) => Self::Conflict(text),
             TreeError::Stale(_) => Self::PreconditionFailed,
             TreeError::TooLarge => Self::TooLarge(text),

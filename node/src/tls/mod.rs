@@ -29,6 +29,9 @@ pub use self::session::Session;
 /// First byte of a TLS connection: a handshake record.
 pub const FIRST_BYTE: u8 = 0x16;
 
+/// Tickets that a control connection gets: some clients use each but once.
+const CONTROL_TICKETS_COUNT: usize = 4;
+
 /// What handshakes need, shared by all shards.
 pub struct Tls {
     certificates: Arc<Certificates>,
@@ -41,10 +44,13 @@ pub struct Tls {
 
 /// The handshakes of one control connection of FTP and of its data connections.
 pub struct FtpHandshakes {
-    /// Of the control connection.
+    /// Of the control connection. Data connections resume its session and no other.
     pub control: Arc<ServerConfig>,
-    /// Of its data connections: only its own sessions resume.
-    pub data: Arc<ServerConfig>,
+    /// Of data connections that clients send over. They get no tickets there: many close without reading, and what
+    /// they have not read makes their system cut the connection off and drop what it has not sent.
+    pub inward: Arc<ServerConfig>,
+    /// Of data connections that clients receive over.
+    pub outward: Arc<ServerConfig>,
 }
 
 impl Tls {
@@ -102,7 +108,7 @@ impl Tls {
     pub fn ftp(&self) -> Result<FtpHandshakes, TlsError> {
         let mut id = [0; 16];
         aws_lc_rs::rand::fill(&mut id).map_err(|_| TlsError::Unexpected)?;
-        let config = |any| {
+        let config = |any, tickets| {
             let bound = Arc::new(Bound {
                 id,
                 any,
@@ -112,11 +118,13 @@ impl Tls {
             let mut config = ServerConfig::clone(&self.ftp);
             config.ticketer = Arc::clone(&bound) as _;
             config.session_storage = bound as _;
+            config.send_tls13_tickets = tickets;
             Arc::new(config)
         };
         Ok(FtpHandshakes {
-            control: config(true),
-            data: config(false),
+            control: config(true, CONTROL_TICKETS_COUNT),
+            inward: config(false, 0),
+            outward: config(false, 1),
         })
     }
 

@@ -360,16 +360,16 @@ fn data_connections_resume_only_their_own_control_connection() {
         let config = client_config(suite, tickets);
         let resumes = |server: &Arc<ServerConfig>| shake(&mut client(&config), Arc::clone(server), b"").1;
         assert!(!resumes(&own.control));
-        assert!(resumes(&own.data));
-        assert!(resumes(&own.data));
+        assert!(resumes(&own.outward));
+        assert!(resumes(&own.outward));
         let config = client_config(suite, tickets);
         let resumes = |server: &Arc<ServerConfig>| shake(&mut client(&config), Arc::clone(server), b"").1;
         assert!(!resumes(&other.control));
-        assert!(!resumes(&own.data), "with what another connection gave");
+        assert!(!resumes(&own.outward), "with what another connection gave");
         // Who comes again, whether its session is taken or not, has its data connections resume.
         let third = tls.ftp().unwrap();
         assert_eq!(resumes(&third.control), tickets);
-        assert!(resumes(&third.data), "{suite:?} {tickets}");
+        assert!(resumes(&third.outward), "{suite:?} {tickets}");
     }
 }
 

@@ -52,6 +52,15 @@ pub struct Publication {
     pub mtime: Option<i64>,
 }
 
+/// What [`Command::Remove`] takes away, and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// A file.
+    File,
+    /// A directory in which nothing is.
+    EmptyDirectory,
+}
+
 /// A change of the tree that somebody wants. All of it happens, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -86,6 +95,13 @@ pub enum Command {
         paths: Vec<TreePath>,
         /// This directory is emptied and kept when it is named itself.
         root: TreePath,
+    },
+    /// Removes one file, or one directory in which nothing is.
+    Remove {
+        /// Where.
+        path: TreePath,
+        /// What has to be there.
+        what: Removal,
     },
     /// Sets a modification time, Unix milliseconds.
     SetTime {

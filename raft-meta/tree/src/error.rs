@@ -37,6 +37,9 @@ pub enum TreeError {
     /// A directory was wanted.
     #[error("{0} is not a directory")]
     NotDirectory(String),
+    /// An empty directory was wanted.
+    #[error("{0} is not empty")]
+    NotEmpty(String),
     /// A directory cannot be moved below itself.
     #[error("{0} cannot be moved into itself")]
     IntoItself(String),

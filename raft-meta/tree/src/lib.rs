@@ -23,7 +23,7 @@ mod walk;
 
 pub use self::apply::{Sink, apply};
 pub use self::change::{Change, Op, PurgedEntry};
-pub use self::command::{Base, Command, FileContent, Publication, Sum};
+pub use self::command::{Base, Command, FileContent, Publication, Removal, Sum};
 pub use self::error::{PathError, TreeError};
 pub use self::id::{BlobId, DirId, Id, IdMaker, ROOTS, STARTS_MAX};
 pub use self::overlay::Overlay;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use crate::{Change, DirId, Op, PurgedEntry, Row, RowRef, View, ViewError, Visit, keys};
 
@@ -45,7 +46,7 @@ impl Overlay {
         self.rows.is_empty()
     }
 
-    /// The tree as it will be. Only [`View::get`] sees the overlay; resolving scans nothing.
+    /// The tree as it will be. A scan looks at all that is queued, so it is for the few commands that need one.
     #[must_use]
     pub fn over<'a>(&'a self, tree: &'a dyn View) -> Overlaid<'a> {
         Overlaid { overlay: self, tree }
@@ -71,7 +72,35 @@ impl View for Overlaid<'_> {
     }
 
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), ViewError> {
-        self.tree.scan(from, to, visit)
+        let rows = self.overlay.rows.iter();
+        let mut queued: Vec<(&[u8], Option<&[u8]>)> = rows
+            .map(|(key, (_, row))| (key.as_slice(), row.as_deref()))
+            .filter(|(key, _)| (from..to).contains(key))
+            .collect();
+        queued.sort_unstable();
+        let mut queued = queued.into_iter().peekable();
+        let mut ended = false;
+        self.tree.scan(from, to, &mut |key, row| {
+            while let Some((earlier, queued)) = queued.next_if(|(queued, _)| *queued < key) {
+                if queued.is_some_and(|row| visit(earlier, row).is_break()) {
+                    ended = true;
+                    return ControlFlow::Break(());
+                }
+            }
+            let flow = match queued.next_if(|(queued, _)| *queued == key) {
+                Some((_, Some(row))) => visit(key, row),
+                Some((_, None)) => ControlFlow::Continue(()),
+                None => visit(key, row),
+            };
+            ended = flow.is_break();
+            flow
+        })?;
+        for (key, row) in queued.filter(|_| !ended) {
+            if row.is_some_and(|row| visit(key, row).is_break()) {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -65,7 +65,7 @@ fn talk(request: &'static [u8]) -> String {
         };
         ring::spawn(async move { acceptor.listen(listener, b"", serve).await });
         done.await.unwrap();
-        drain.drain(&sweeper, Duration::from_secs(5)).await;
+        drain.drain(&[sweeper], Duration::from_secs(5)).await;
     })
     .unwrap();
     client.join().unwrap()

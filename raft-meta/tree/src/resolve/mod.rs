@@ -5,6 +5,7 @@ mod delete;
 mod make_dir;
 mod moves;
 mod publish;
+mod remove;
 mod set;
 
 use std::collections::HashMap;
@@ -66,6 +67,7 @@ pub fn resolve(
         } => work.make_dir(path, *parents, *existing_ok)?,
         Command::Move { moves, replace } => work.moves(moves, *replace)?,
         Command::Delete { paths, root } => work.delete(paths, root)?,
+        Command::Remove { path, what } => work.remove(path, *what)?,
         Command::SetTime { path, mtime } => work.set_time(path, *mtime)?,
         Command::SetSha256 { sums } => sums.iter().try_for_each(|sum| work.set_sha256(sum))?,
     }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use filegrid_tree::{Base, Command, Extent, FileContent, Protocol, Publication, Sum, TreeError, TreePath};
+use filegrid_tree::{
+    Base, Command, Extent, FileContent, Protocol, Publication, Removal, Sum, TreeError, TreePath,
+};
 
 /// Why a command is refused, as clients see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,7 @@ impl Refused {
             TreeError::Exists(_)
             | TreeError::IsDirectory(_)
             | TreeError::NotDirectory(_)
+            | TreeError::NotEmpty(_)
             | TreeError::IntoItself(_) => Self::Conflict,
             TreeError::Stale(_) => Self::Stale,
             other => panic!("{other}"),
@@ -105,6 +108,7 @@ impl Model {
                 }
             }
             Command::Delete { paths, root } => paths.iter().for_each(|path| done.delete(path, root)),
+            Command::Remove { path, what } => done.remove(path.components(), *what)?,
             Command::SetTime { path, mtime } => {
                 if let Some((_, above)) = path.components().split_last() {
                     done.above(above, false)?;
@@ -248,6 +252,24 @@ impl Model {
             kept.mtime = self.now;
             self.entries.insert(names.to_vec(), kept);
         }
+    }
+
+    fn remove(&mut self, path: &[String], what: Removal) -> Result<(), Refused> {
+        let (_, above) = path.split_last().ok_or(Refused::Conflict)?;
+        self.above(above, false)?;
+        let entry = self.entries.get(path).ok_or(Refused::Missing)?;
+        let is_what = match what {
+            Removal::File => entry.file.is_some(),
+            Removal::EmptyDirectory => {
+                let below = self.entries.keys().filter(|names| names.starts_with(path));
+                entry.file.is_none() && below.count() == 1
+            }
+        };
+        if !is_what {
+            return Err(Refused::Conflict);
+        }
+        self.entries.remove(path);
+        Ok(())
     }
 
     fn sum(&mut self, noted: &Noted) {

@@ -1,6 +1,6 @@
 //! Random steps. Paths are few, so that commands meet; many point at what is there.
 
-use filegrid_tree::TreePath;
+use filegrid_tree::{Removal, TreePath};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -56,6 +56,7 @@ pub(crate) enum Plan {
     MakeDir(Place, bool, bool),
     Move(Vec<(Place, Place)>, bool),
     Delete(Vec<Place>, Place),
+    Remove(Place, Removal),
     SetTime(Place, i64),
     /// Which of the sums that were made so far are noted.
     SetSha256(Vec<usize>),
@@ -118,6 +119,9 @@ fn plan() -> impl Strategy<Value = Plan> {
         6 => (new(), any::<bool>(), any::<bool>()).prop_map(|(at, parents, ok)| Plan::MakeDir(at, parents, ok)),
         12 => (moves(), any::<bool>()).prop_map(|(moves, replace)| Plan::Move(moves, replace)),
         1 => (vec(old(), 1..3), root()).prop_map(|(paths, root)| Plan::Delete(paths, root)),
+        3 => (old(), any::<bool>()).prop_map(|(at, file)| {
+            Plan::Remove(at, if file { Removal::File } else { Removal::EmptyDirectory })
+        }),
         1 => (old(), 0..1000_i64).prop_map(|(at, mtime)| Plan::SetTime(at, mtime)),
         4 => vec(0..1000_usize, 1..4).prop_map(Plan::SetSha256),
     ]

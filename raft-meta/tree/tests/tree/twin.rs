@@ -186,6 +186,10 @@ impl Twin {
                 paths: paths.iter().map(at).collect(),
                 root: at(root),
             },
+            Plan::Remove(place, what) => Command::Remove {
+                path: at(place),
+                what: *what,
+            },
             Plan::SetTime(place, mtime) => Command::SetTime {
                 path: at(place),
                 mtime: *mtime,

@@ -1,0 +1,168 @@
+//! Going on with a file: what is there stays where it is, and what comes is put behind it.
+
+use std::os::fd::BorrowedFd;
+
+use filegrid_tree::{Extent, FileContent};
+
+use super::data::Data;
+use crate::error::Error;
+use crate::ingest::Source;
+use crate::limits::COLD_READ_BYTES;
+use crate::ring::AlignedBuf;
+use crate::send::{Sink, send};
+use crate::store::{Content, Opened, Piece};
+
+/// The first bytes of a file.
+pub(super) struct Prefix {
+    extents: Vec<Extent>,
+    size: u64,
+    crc32: u32,
+}
+
+impl Prefix {
+    /// All of a file.
+    pub(super) fn whole(opened: &Opened) -> Self {
+        Self {
+            extents: opened.row.extents.clone(),
+            size: opened.row.size,
+            crc32: opened.row.crc32,
+        }
+    }
+
+    /// The first `size` bytes of a file that has at least as many. Where an extent is cut, its sum is made anew.
+    pub(super) async fn of(opened: &Opened, size: u64) -> Result<Self, Error> {
+        if size == opened.row.size {
+            return Ok(Self::whole(opened));
+        }
+        let (mut extents, mut sum, mut start) = (Vec::new(), crc32fast::Hasher::new(), 0);
+        for extent in &opened.row.extents {
+            let length = extent.length.min(size - start);
+            if length == 0 {
+                break;
+            }
+            let crc32 = if length == extent.length {
+                extent.crc32
+            } else {
+                let mut summing = Summing(crc32fast::Hasher::new());
+                send(&mut summing, &opened.content, start..start + length).await?;
+                summing.0.finalize()
+            };
+            extents.push(Extent {
+                length,
+                crc32,
+                ..*extent
+            });
+            sum.combine(&crc32fast::Hasher::new_with_initial_len(crc32, length));
+            start += length;
+        }
+        Ok(Self {
+            extents,
+            size,
+            crc32: sum.finalize(),
+        })
+    }
+
+    /// With `added` behind it.
+    pub(super) fn and_then(self, added: &FileContent) -> FileContent {
+        if self.size == 0 {
+            return added.clone();
+        }
+        let mut sum = crc32fast::Hasher::new_with_initial_len(self.crc32, self.size);
+        sum.combine(&crc32fast::Hasher::new_with_initial_len(added.crc32, added.size));
+        let mut extents = self.extents;
+        extents.extend_from_slice(&added.extents);
+        FileContent {
+            extents,
+            size: self.size + added.size,
+            crc32: sum.finalize(),
+            sha256: None,
+        }
+    }
+}
+
+/// Sums what it is sent.
+struct Summing(crc32fast::Hasher);
+
+impl Sink for Summing {
+    fn takes_files(&self) -> bool {
+        false
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.0.update(bytes);
+        Ok(())
+    }
+
+    async fn send_file(&mut self, _: BorrowedFd<'_>, _: u64, _: u64) -> Result<(), Error> {
+        Err(Error::Internal("bytes are summed from memory".to_owned()))
+    }
+}
+
+/// The first bytes of a file, and then what comes from the client, as one source.
+pub(super) struct Chained<'a> {
+    content: &'a Content,
+    at: u64,
+    size: u64,
+    /// Bytes of the file that were read and not yet handed out: `buffer[from..]`.
+    buffer: AlignedBuf,
+    from: usize,
+    data: &'a mut Data,
+}
+
+impl<'a> Chained<'a> {
+    pub(super) fn new(content: &'a Content, size: u64, data: &'a mut Data) -> Self {
+        Self {
+            content,
+            at: 0,
+            size,
+            buffer: AlignedBuf::with_capacity(COLD_READ_BYTES),
+            from: 0,
+            data,
+        }
+    }
+
+    /// Reads the next bytes of the file.
+    async fn refill(&mut self) -> Result<(), Error> {
+        self.from = 0;
+        self.buffer.clear();
+        let most = (self.size - self.at).min(COLD_READ_BYTES as u64);
+        let piece = self.content.piece(self.at, most).await?;
+        let piece = piece.ok_or_else(|| Error::Damaged("a file is shorter than its row says".to_owned()))?;
+        self.at += piece.length();
+        match &piece {
+            Piece::Bytes { .. } => {
+                self.buffer.append(piece.bytes());
+            }
+            Piece::File { file, offset, length } => {
+                let length = usize::try_from(*length).unwrap_or(usize::MAX);
+                let mut buffer = std::mem::replace(&mut self.buffer, AlignedBuf::with_capacity(1));
+                buffer.resize_zeroed(length);
+                let (read, buffer) = file.read_at(buffer, *offset).await;
+                self.buffer = buffer;
+                let read = read.map_err(|error| Error::Disk(format!("cannot read a blob: {error}")))?;
+                if read < length {
+                    return Err(Error::Damaged("a blob is shorter than its extent".to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source for Chained<'_> {
+    async fn read_into(&mut self, out: &mut [u8]) -> Result<usize, Error> {
+        if self.from == self.buffer.len() {
+            if self.at == self.size {
+                return self.data.read_into(out).await;
+            }
+            self.refill().await?;
+        }
+        let held = self.buffer.get(self.from..).unwrap_or_default();
+        let n = held.len().min(out.len());
+        if let (Some(out), Some(held)) = (out.get_mut(..n), held.get(..n)) {
+            out.copy_from_slice(held);
+        }
+        self.from += n;
+        Ok(n)
+    }
+}

@@ -1,0 +1,167 @@
+//! What the FTP sessions of a shard share.
+
+use std::cell::{Cell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::abort::Abort;
+use super::public::PublicAddresses;
+use super::state::Policy;
+use crate::auth::{AccountPrincipal, Login};
+use crate::limits::{FTP_PORT_RETRY_MS, FTP_PORT_TRIES_MAX_COUNT, FTP_SESSION_CHECK_MS};
+use crate::net::{Drain, Handshakes, Sweeper, Watch};
+use crate::ring::{self, Listener};
+use crate::store::Store;
+use crate::tls::Tls;
+
+/// What the operator has decided about FTP.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// TLS and active mode.
+    pub policy: Policy,
+    /// Whether data connections have to resume the control connection's session.
+    pub resumption_required: bool,
+    /// Whether an upload over TLS may end without `close_notify`.
+    pub lenient: bool,
+    /// First and last port for passive data connections; `None`: any.
+    pub ports: Option<(u16, u16)>,
+    /// For a data connection to be opened.
+    pub data_timeout: Duration,
+    /// Between connecting and the login.
+    pub login_timeout: Duration,
+}
+
+/// What the FTP sessions of a shard share.
+pub struct Ftp {
+    /// Files.
+    pub store: Store,
+    /// Accounts.
+    pub login: Arc<Login>,
+    /// Certificates.
+    pub tls: Option<Arc<Tls>>,
+    /// The operator's decisions.
+    pub settings: Settings,
+    /// What PASV tells.
+    pub public: Arc<PublicAddresses>,
+    /// Deadlines.
+    pub sweeper: Rc<Sweeper>,
+    /// TLS handshakes under way.
+    pub handshakes: Rc<Handshakes>,
+    /// The way to a stop.
+    pub drain: Rc<Drain>,
+    /// Sessions that are open.
+    pub sessions: Sessions,
+    /// Where the search for a passive port goes on.
+    pub next_port: Cell<u16>,
+}
+
+/// A session, as others may end it.
+#[derive(Default)]
+pub(super) struct Handle {
+    account: RefCell<Option<AccountPrincipal>>,
+    watch: RefCell<Option<Rc<Watch>>>,
+    abort: RefCell<Option<Rc<Abort>>>,
+    ended: Cell<bool>,
+}
+
+impl Handle {
+    /// Whose session it is by now.
+    pub(super) fn belongs_to(&self, account: Option<AccountPrincipal>) {
+        self.account.replace(account);
+    }
+
+    pub(super) fn is_on(&self, watch: Rc<Watch>) {
+        self.watch.replace(Some(watch));
+    }
+
+    /// What a running transfer is ended by.
+    pub(super) fn transfers(&self, abort: Option<Rc<Abort>>) {
+        self.abort.replace(abort);
+    }
+
+    /// Whether the account has changed under the session.
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended.get()
+    }
+
+    fn end(&self) {
+        self.ended.set(true);
+        if let Some(abort) = self.abort.borrow().as_ref() {
+            abort.raise();
+        }
+        if let Some(watch) = self.watch.borrow().as_ref() {
+            watch.wake();
+        }
+    }
+}
+
+/// The sessions of a shard.
+#[derive(Default)]
+pub struct Sessions(RefCell<Vec<Weak<Handle>>>);
+
+impl Sessions {
+    pub(super) fn open(&self) -> Rc<Handle> {
+        let handle = Rc::new(Handle::default());
+        self.0.borrow_mut().push(Rc::downgrade(&handle));
+        handle
+    }
+}
+
+impl Ftp {
+    /// Ends sessions whose account has changed, as long as the shard's FTP lives.
+    pub async fn look_after(ftp: Weak<Self>) {
+        let mut seen = None;
+        loop {
+            ring::sleep(Duration::from_millis(FTP_SESSION_CHECK_MS)).await;
+            let Some(ftp) = ftp.upgrade() else { return };
+            let registry = ftp.login.registry();
+            let version = Some(registry.version());
+            let changed = std::mem::replace(&mut seen, version) != version;
+            let registry = registry.current();
+            ftp.sessions.0.borrow_mut().retain(|handle| {
+                let Some(handle) = handle.upgrade() else {
+                    return false;
+                };
+                let account = handle.account.borrow();
+                if changed
+                    && account
+                        .as_ref()
+                        .is_some_and(|account| !account.is_current(&registry))
+                {
+                    handle.end();
+                }
+                true
+            });
+        }
+    }
+
+    /// Listens for a passive data connection. Where all ports are taken it waits a moment: the ring may still be
+    /// closing one that was given up.
+    pub(super) async fn listen(&self, address: IpAddr) -> std::io::Result<Listener> {
+        for _ in 0..FTP_PORT_TRIES_MAX_COUNT {
+            if let Ok(listener) = self.listen_now(address) {
+                return Ok(listener);
+            }
+            ring::sleep(Duration::from_millis(FTP_PORT_RETRY_MS)).await;
+        }
+        self.listen_now(address)
+    }
+
+    fn listen_now(&self, address: IpAddr) -> std::io::Result<Listener> {
+        let Some((first, last)) = self.settings.ports else {
+            return Listener::bind_alone(SocketAddr::new(address, 0));
+        };
+        let mut failed = None;
+        for _ in first..=last {
+            let port = self.next_port.get().clamp(first, last);
+            self.next_port.set(if port == last { first } else { port + 1 });
+            match Listener::bind_alone(SocketAddr::new(address, port)) {
+                Ok(listener) => return Ok(listener),
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into()))
+    }
+}

@@ -1,0 +1,619 @@
+//! What a session may do next, and what it has said so far. No I/O: a command goes in, an answer or work comes out.
+
+use filegrid_tree::TreePath;
+
+use super::command::{Command, Epsv, Sum};
+use super::listing::Facts;
+use super::path::Current;
+use super::reply::Reply;
+
+/// Whether connections are TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsPolicy {
+    /// Never.
+    Off,
+    /// If the client wants.
+    Optional,
+    /// Always: nobody logs in and nothing is transferred in the clear.
+    Required,
+}
+
+/// What the operator has decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether connections are TLS.
+    pub tls: TlsPolicy,
+    /// Whether clients may have data connections opened to them.
+    pub active: bool,
+}
+
+/// Where a session is on its way in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Login {
+    Nobody,
+    /// USER was sent.
+    Named(String),
+    /// PASS was right.
+    In {
+        writable: bool,
+    },
+}
+
+/// A session, as the protocol sees it.
+#[derive(Debug)]
+pub struct State {
+    policy: Policy,
+    login: Login,
+    /// Whether the control connection is TLS.
+    secure: bool,
+    /// Whether PBSZ was sent.
+    sized: bool,
+    /// Whether data connections are TLS.
+    protected: bool,
+    /// Whether only EPSV may set up data connections.
+    epsv_all: bool,
+    /// Of REST, for the next transfer.
+    offset: u64,
+    /// Of RNFR, for the next command.
+    renamed: Option<TreePath>,
+    /// Facts of MLSD and MLST.
+    pub facts: Facts,
+    /// The sum that HASH tells.
+    pub sum: Sum,
+    /// The current directory.
+    pub current: Current,
+}
+
+/// What is left by earlier commands for this one.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// First byte of a transfer.
+    pub offset: u64,
+    /// What RNTO gives a new name.
+    pub renamed: Option<TreePath>,
+}
+
+/// What follows from a command.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The answer.
+    Answer(Reply),
+    /// Work for those who have files and connections.
+    Work(Command, Context),
+}
+
+impl State {
+    /// A session that has just connected; `secure`: through TLS.
+    #[must_use]
+    pub fn new(policy: Policy, secure: bool) -> Self {
+        Self {
+            policy,
+            login: Login::Nobody,
+            secure,
+            // Whoever connects through TLS wants all of it: the draft of implicit FTPS.
+            sized: secure,
+            protected: secure,
+            epsv_all: false,
+            offset: 0,
+            renamed: None,
+            facts: Facts::default(),
+            sum: Sum::Sha256,
+            current: Current::default(),
+        }
+    }
+
+    /// The control connection has become TLS: whoever was named before has to be named again.
+    pub fn secured(&mut self) {
+        self.secure = true;
+        self.login = Login::Nobody;
+    }
+
+    /// PASS was right.
+    pub fn logged_in(&mut self, writable: bool) {
+        self.login = Login::In { writable };
+        self.current = Current::default();
+    }
+
+    /// PASS was wrong.
+    pub fn login_failed(&mut self) {
+        self.login = Login::Nobody;
+    }
+
+    /// RNFR was right.
+    pub fn renames(&mut self, from: TreePath) {
+        self.renamed = Some(from);
+    }
+
+    /// Whether somebody is logged in.
+    #[must_use]
+    pub fn is_logged_in(&self) -> bool {
+        matches!(self.login, Login::In { .. })
+    }
+
+    /// Whether the account may write.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        matches!(self.login, Login::In { writable: true })
+    }
+
+    /// The name of USER, as long as PASS has not followed.
+    #[must_use]
+    pub fn named(&self) -> Option<&str> {
+        match &self.login {
+            Login::Named(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether the control connection is TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Whether data connections are TLS.
+    #[must_use]
+    pub fn is_protected(&self) -> bool {
+        self.protected
+    }
+
+    /// Takes the next command.
+    pub fn take(&mut self, command: Command) -> Step {
+        let context = self.context(&command);
+        match self.refusal(&command, &context).or_else(|| self.answer(&command)) {
+            Some(reply) => Step::Answer(reply),
+            None => Step::Work(command, context),
+        }
+    }
+
+    /// What was left for the command. A restart offset lasts over what sets up a data connection and no further, and
+    /// no transfer sees it twice; RNFR lasts for one command.
+    fn context(&mut self, command: &Command) -> Context {
+        let keeps = matches!(
+            command,
+            Command::Pasv | Command::Epsv(_) | Command::Active(_) | Command::Type(_) | Command::Noop
+        );
+        Context {
+            offset: if keeps {
+                0
+            } else {
+                std::mem::take(&mut self.offset)
+            },
+            renamed: self.renamed.take(),
+        }
+    }
+
+    /// Why a command is not taken here and now.
+    fn refusal(&self, command: &Command, context: &Context) -> Option<Reply> {
+        let reply = |code, text: &str| Some(Reply::new(code, text));
+        let required = self.policy.tls == TlsPolicy::Required;
+        if required && !self.secure && matches!(command, Command::User(_) | Command::Pass(_)) {
+            return reply(
+                530,
+                "This server takes no login in the clear: send AUTH TLS first",
+            );
+        }
+        if !self.is_logged_in() && needs_login(command) {
+            return reply(530, "Log in with USER and PASS");
+        }
+        if !self.is_writable() && writes(command) && self.is_logged_in() {
+            return reply(550, "This account is read-only");
+        }
+        if self.epsv_all && matches!(command, Command::Pasv | Command::Active(_)) {
+            return reply(501, "EPSV ALL was sent: only EPSV is taken now");
+        }
+        if !self.policy.active && matches!(command, Command::Active(_)) {
+            return reply(
+                502,
+                "This server opens no connections to clients: use EPSV or PASV",
+            );
+        }
+        if required && !self.protected && has_data_connection(command) {
+            return reply(
+                521,
+                "This server transfers nothing in the clear: send PROT P first",
+            );
+        }
+        match command {
+            Command::Pass(_) if self.named().is_none() => reply(503, "Send USER first"),
+            Command::Host if self.is_logged_in() => reply(503, "HOST goes before the login"),
+            Command::Rnto(_) if context.renamed.is_none() => reply(503, "Send RNFR first"),
+            Command::Stou | Command::Appe(_) if context.offset > 0 => {
+                reply(554, "REST goes with RETR and STOR: APPE continues at the end")
+            }
+            _ => self.tls_refusal(command),
+        }
+    }
+
+    fn tls_refusal(&self, command: &Command) -> Option<Reply> {
+        let reply = |code, text: &str| Some(Reply::new(code, text));
+        match command {
+            Command::Auth(_) | Command::Pbsz | Command::Prot(_) if self.policy.tls == TlsPolicy::Off => {
+                reply(502, "TLS is switched off here")
+            }
+            Command::Auth(_) if self.secure => reply(503, "This connection is TLS already"),
+            Command::Auth(mechanism) if !matches!(mechanism.as_str(), "TLS" | "TLS-C" | "SSL" | "TLS-P") => {
+                reply(504, "AUTH knows TLS")
+            }
+            Command::Pbsz | Command::Prot(_) if !self.secure => reply(503, "Send AUTH TLS first"),
+            Command::Prot(_) if !self.sized => reply(503, "Send PBSZ first"),
+            Command::Prot(level) => match level.as_str() {
+                "P" => None,
+                "C" if self.policy.tls == TlsPolicy::Required => {
+                    reply(534, "This server transfers nothing in the clear")
+                }
+                "C" => None,
+                "S" | "E" => reply(536, "TLS protects everything or nothing: PROT P or PROT C"),
+                _ => reply(504, "PROT P or PROT C"),
+            },
+            Command::Ccc => reply(533, "The control connection stays protected"),
+            _ => None,
+        }
+    }
+
+    /// Answers what needs neither files nor connections.
+    fn answer(&mut self, command: &Command) -> Option<Reply> {
+        let reply = |code, text: &str| Some(Reply::new(code, text));
+        match command {
+            Command::User(name) => {
+                self.login = Login::Named(name.clone());
+                reply(331, "Send the password")
+            }
+            Command::Acct => reply(202, "Accounts are not used here"),
+            Command::Rein => {
+                self.login = Login::Nobody;
+                self.current = Current::default();
+                reply(220, "Log in with USER and PASS")
+            }
+            Command::Noop => reply(200, "OK"),
+            Command::Syst => reply(215, "UNIX Type: L8"),
+            Command::Feat => Some(self.features()),
+            Command::Help => Some(help()),
+            Command::Opts(name, value) => Some(self.options(name, value)),
+            Command::Type(word) => match word.as_str() {
+                "I" | "L 8" => reply(200, "Bytes go as they are"),
+                "A" | "A N" => reply(200, "Taken, but bytes go as they are in either type"),
+                _ => reply(504, "TYPE I or TYPE A"),
+            },
+            Command::Mode(word) if word == "S" => reply(200, "Stream"),
+            Command::Mode(_) => reply(504, "MODE S"),
+            Command::Stru(word) if word == "F" => reply(200, "File"),
+            Command::Stru(_) => reply(504, "STRU F"),
+            Command::Allo => reply(202, "Space is found as bytes come"),
+            Command::Epsv(Epsv::All) => {
+                self.epsv_all = true;
+                reply(200, "Only EPSV is taken now")
+            }
+            Command::Rest(offset) => {
+                self.offset = *offset;
+                Some(Reply::new(
+                    350,
+                    format!("The next transfer begins at byte {offset}"),
+                ))
+            }
+            Command::Abor => reply(226, "No transfer is under way"),
+            Command::Pbsz => {
+                self.sized = true;
+                reply(200, "PBSZ=0")
+            }
+            Command::Prot(level) => {
+                self.protected = level == "P";
+                reply(
+                    200,
+                    if self.protected {
+                        "Data connections are TLS"
+                    } else {
+                        "Data connections are plain"
+                    },
+                )
+            }
+            Command::Clnt => reply(200, "OK"),
+            Command::Host => reply(220, "Every host name leads here"),
+            Command::Lang(word) if word.is_empty() || word.starts_with("EN") => reply(200, "English"),
+            Command::Lang(_) => reply(504, "LANG EN"),
+            Command::Site(text) => Some(site(text)),
+            _ => None,
+        }
+    }
+
+    fn features(&self) -> Reply {
+        let mut lines = vec!["Features:".to_owned()];
+        if self.policy.tls != TlsPolicy::Off {
+            lines.extend(["AUTH TLS", "PBSZ", "PROT"].map(str::to_owned));
+        }
+        let star = |sum: Sum| if sum == self.sum { "*" } else { "" };
+        let (sha256, crc32) = (star(Sum::Sha256), star(Sum::Crc32));
+        lines.extend(["AVBL", "CLNT", "EPRT", "EPSV"].map(str::to_owned));
+        lines.push(format!("HASH SHA-256{sha256};CRC32{crc32}"));
+        lines.extend(["HOST", "LANG EN*", "MDTM", "MFMT"].map(str::to_owned));
+        lines.push(format!("MLST {}", self.facts.offered()));
+        lines.extend(["REST STREAM", "SIZE", "TVFS", "UTF8", "XCRC", "XSHA256", "End"].map(str::to_owned));
+        Reply::lines(211, lines)
+    }
+
+    fn options(&mut self, name: &str, value: &str) -> Reply {
+        match name {
+            "UTF8" | "UTF-8" => match value.trim().to_ascii_uppercase().as_str() {
+                "" | "ON" | "NLST" => Reply::new(200, "Names are UTF-8"),
+                _ => Reply::new(504, "Names are UTF-8 and nothing else"),
+            },
+            "MLST" => {
+                self.facts = Facts::parse(value);
+                Reply::new(200, format!("MLST OPTS {}", self.facts.shown()))
+            }
+            "HASH" => match value.trim().to_ascii_uppercase().as_str() {
+                "" => Reply::new(200, self.sum.name()),
+                "SHA-256" => self.sums(Sum::Sha256),
+                "CRC32" => self.sums(Sum::Crc32),
+                _ => Reply::new(504, "HASH knows SHA-256 and CRC32"),
+            },
+            _ => Reply::new(501, "OPTS knows UTF8, MLST and HASH"),
+        }
+    }
+
+    fn sums(&mut self, sum: Sum) -> Reply {
+        self.sum = sum;
+        Reply::new(200, sum.name())
+    }
+}
+
+fn help() -> Reply {
+    let lines = [
+        "Commands:",
+        "USER PASS ACCT REIN QUIT AUTH PBSZ PROT CCC HOST CLNT LANG",
+        "CWD CDUP PWD XCWD XCUP XPWD MKD RMD XMKD XRMD DELE RNFR RNTO",
+        "PASV EPSV PORT EPRT TYPE MODE STRU ALLO REST ABOR",
+        "RETR STOR STOU APPE LIST NLST MLSD MLST STAT",
+        "SIZE MDTM MFMT HASH XCRC XSHA256 AVBL SITE SYST FEAT OPTS HELP NOOP",
+        "End",
+    ];
+    Reply::lines(214, lines.map(str::to_owned).to_vec())
+}
+
+fn site(text: &str) -> Reply {
+    let verb = text.split(' ').next().unwrap_or("").to_ascii_uppercase();
+    match verb.as_str() {
+        "HELP" => Reply::new(214, "SITE knows HELP; CHMOD and UMASK change nothing"),
+        "CHMOD" | "UMASK" => Reply::new(202, "Files have no modes here"),
+        _ => Reply::new(504, "SITE knows HELP"),
+    }
+}
+
+fn needs_login(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::User(_)
+            | Command::Pass(_)
+            | Command::Acct
+            | Command::Rein
+            | Command::Quit
+            | Command::Noop
+            | Command::Syst
+            | Command::Feat
+            | Command::Help
+            | Command::Opts(..)
+            | Command::Auth(_)
+            | Command::Pbsz
+            | Command::Prot(_)
+            | Command::Ccc
+            | Command::Host
+            | Command::Clnt
+            | Command::Lang(_)
+    )
+}
+
+fn writes(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Stor(_)
+            | Command::Stou
+            | Command::Appe(_)
+            | Command::Mkd(_)
+            | Command::Rmd(_)
+            | Command::Dele(_)
+            | Command::Rnfr(_)
+            | Command::Rnto(_)
+            | Command::Mfmt(..)
+    )
+}
+
+/// Whether a command moves bytes over a data connection, of whatever kind.
+fn has_data_connection(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Retr(_)
+            | Command::Stor(_)
+            | Command::Stou
+            | Command::Appe(_)
+            | Command::List(_)
+            | Command::Nlst(_)
+            | Command::Mlsd(_)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const OPTIONAL: Policy = Policy {
+        tls: TlsPolicy::Optional,
+        active: true,
+    };
+
+    fn code(state: &mut State, line: &str) -> u16 {
+        match state.take(Command::parse(line.as_bytes()).unwrap()) {
+            Step::Answer(reply) => reply.code(),
+            Step::Work(..) => 0,
+        }
+    }
+
+    fn offset(state: &mut State, line: &str) -> u64 {
+        match state.take(Command::parse(line.as_bytes()).unwrap()) {
+            Step::Work(_, context) => context.offset,
+            Step::Answer(reply) => panic!("{reply:?}"),
+        }
+    }
+
+    fn inside(writable: bool) -> State {
+        let mut state = State::new(OPTIONAL, false);
+        state.logged_in(writable);
+        state
+    }
+
+    #[test]
+    fn nothing_but_the_login_goes_before_the_login() {
+        let mut state = State::new(OPTIONAL, false);
+        assert_eq!(code(&mut state, "LIST"), 530);
+        assert_eq!(code(&mut state, "PASS x"), 503);
+        assert_eq!(code(&mut state, "USER a"), 331);
+        assert_eq!(state.named(), Some("a"));
+        assert_eq!(code(&mut state, "PASS x"), 0);
+        state.logged_in(false);
+        assert_eq!(code(&mut state, "LIST"), 0);
+        assert_eq!(code(&mut state, "STOR a"), 550);
+        assert_eq!(code(&mut state, "REIN"), 220);
+        assert_eq!(code(&mut state, "LIST"), 530);
+    }
+
+    #[test]
+    fn a_restart_offset_serves_one_transfer_and_is_forgotten() {
+        let mut state = inside(true);
+        for (between, expected) in [
+            ("PASV", 5),
+            ("EPSV", 5),
+            ("PORT 10,0,0,1,4,1", 5),
+            ("TYPE I", 5),
+            ("CWD /", 0),
+            ("SIZE a", 0),
+            ("LIST", 0),
+            ("RETR b", 0),
+            ("STAT", 0),
+            ("USER a", 0),
+        ] {
+            assert_eq!(code(&mut state, "REST 5"), 350);
+            code(&mut state, between);
+            state.logged_in(true);
+            assert_eq!(offset(&mut state, "STOR a"), expected, "{between}");
+        }
+        assert_eq!(code(&mut state, "REST 5"), 350);
+        assert_eq!(code(&mut state, "APPE a"), 554);
+        assert_eq!(code(&mut state, "APPE a"), 0);
+    }
+
+    #[test]
+    fn required_tls_holds_on_every_kind_of_data_connection() {
+        let policy = Policy {
+            tls: TlsPolicy::Required,
+            active: true,
+        };
+        let mut state = State::new(policy, false);
+        assert_eq!(code(&mut state, "USER a"), 530);
+        assert_eq!(code(&mut state, "AUTH TLS"), 0);
+        state.secured();
+        assert_eq!(code(&mut state, "USER a"), 331);
+        state.logged_in(true);
+        for setup in ["PASV", "EPSV", "PORT 10,0,0,1,4,1", "EPRT |1|10.0.0.1|1025|"] {
+            assert_eq!(code(&mut state, setup), 0);
+            for transfer in ["RETR a", "STOR a", "STOU", "APPE a", "LIST", "NLST", "MLSD"] {
+                assert_eq!(code(&mut state, transfer), 521, "{setup} {transfer}");
+            }
+        }
+        assert_eq!(code(&mut state, "PROT P"), 503);
+        assert_eq!(code(&mut state, "PBSZ 0"), 200);
+        assert_eq!(code(&mut state, "PROT C"), 534);
+        assert_eq!(code(&mut state, "PROT P"), 200);
+        assert_eq!(code(&mut state, "LIST"), 0);
+        assert_eq!(code(&mut state, "CCC"), 533);
+        assert_eq!(code(&mut state, "AUTH TLS"), 503);
+    }
+
+    #[test]
+    fn tls_forgets_who_was_named_in_the_clear() {
+        let mut state = State::new(OPTIONAL, false);
+        code(&mut state, "USER a");
+        state.secured();
+        assert_eq!(code(&mut state, "PASS x"), 503);
+        let mut state = State::new(OPTIONAL, true);
+        assert!(state.is_protected());
+        assert_eq!(code(&mut state, "PROT C"), 200);
+        assert!(!state.is_protected());
+    }
+
+    #[test]
+    fn epsv_all_and_switched_off_things_stay_so() {
+        let mut state = inside(true);
+        assert_eq!(code(&mut state, "EPSV ALL"), 200);
+        for refused in ["PASV", "PORT 10,0,0,1,4,1", "EPRT |1|10.0.0.1|1025|"] {
+            assert_eq!(code(&mut state, refused), 501);
+        }
+        assert_eq!(code(&mut state, "EPSV"), 0);
+        let policy = Policy {
+            tls: TlsPolicy::Off,
+            active: false,
+        };
+        let mut state = State::new(policy, false);
+        assert_eq!(code(&mut state, "AUTH TLS"), 502);
+        state.logged_in(true);
+        assert_eq!(code(&mut state, "PORT 10,0,0,1,4,1"), 502);
+    }
+
+    #[test]
+    fn a_rename_is_two_commands_in_a_row() {
+        let mut state = inside(true);
+        assert_eq!(code(&mut state, "RNTO b"), 503);
+        state.renames(TreePath::root());
+        assert_eq!(code(&mut state, "RNTO b"), 0);
+        state.renames(TreePath::root());
+        code(&mut state, "NOOP");
+        assert_eq!(code(&mut state, "RNTO b"), 503);
+    }
+
+    const LINES: [&str; 24] = [
+        "USER a",
+        "PASS b",
+        "REIN",
+        "AUTH TLS",
+        "PBSZ 0",
+        "PROT P",
+        "PROT C",
+        "PASV",
+        "EPSV",
+        "EPSV ALL",
+        "PORT 10,0,0,1,4,1",
+        "REST 7",
+        "RETR a",
+        "STOR a",
+        "APPE a",
+        "LIST",
+        "NLST",
+        "MLSD",
+        "RNFR a",
+        "RNTO b",
+        "CWD /",
+        "DELE a",
+        "CCC",
+        "NOOP",
+    ];
+
+    proptest! {
+        #[test]
+        fn no_order_of_commands_transfers_in_the_clear_or_without_a_login(order in proptest::collection::vec(0..LINES.len(), 0..60)) {
+            let policy = Policy { tls: TlsPolicy::Required, active: true };
+            let mut state = State::new(policy, false);
+            for at in order {
+                let line = LINES[at];
+                let (logged_in, protected) = (state.is_logged_in(), state.is_protected());
+                let Step::Work(command, _) = state.take(Command::parse(line.as_bytes()).unwrap()) else { continue };
+                match command {
+                    Command::Auth(_) => state.secured(),
+                    Command::Pass(_) => state.logged_in(true),
+                    command => {
+                        prop_assert!(logged_in && state.is_secure());
+                        prop_assert!(protected || !has_data_connection(&command));
+                    }
+                }
+            }
+        }
+    }
+}
