@@ -181,17 +181,21 @@ fn handshake_failed(error: &HandshakeError) -> Reply {
 
 impl Source for Data {
     async fn read_into(&mut self, out: &mut [u8]) -> Result<usize, Error> {
-        match self.inbound.direct(out, u64::MAX).await {
-            Ok(n) => {
-                self.moved += n as u64;
-                Ok(n)
+        loop {
+            match self.inbound.direct(out, u64::MAX).await {
+                Ok(Some(n)) => {
+                    self.moved += n as u64;
+                    return Ok(n);
+                }
+                // A slow client: what is held for it is little.
+                Ok(None) => {}
+                Err(Error::Disconnected)
+                    if self.inbound.was_cut_off() && self.way == (Way::In { lenient: true }) =>
+                {
+                    return Ok(0);
+                }
+                Err(error) => return Err(error),
             }
-            Err(Error::Disconnected)
-                if self.inbound.was_cut_off() && self.way == (Way::In { lenient: true }) =>
-            {
-                Ok(0)
-            }
-            Err(error) => Err(error),
         }
     }
 }
