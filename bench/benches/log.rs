@@ -17,8 +17,10 @@ use futures::future::{Either, join, select};
 const RECORD_BYTES: usize = 4096;
 /// Records appended before they are written: less than a batch, so that a batch is filled and nothing is closed.
 const APPENDED: u64 = 200;
+/// Commits before the clock starts: by then all segments have been made, and are only used again.
+const WARM_UP: usize = 1000;
 const OPTIONS: LogOptions = LogOptions {
-    segment_bytes: 32 << 20,
+    segment_bytes: 8 << 20,
     batch_bytes: BATCH_TARGET_BYTES,
     reserve_segments: 0,
     ready_segments: 2,
@@ -73,13 +75,12 @@ fn on_disk<F: Future<Output = Duration>>(run: impl FnOnce(Rc<dyn Disk>, PathBuf)
 /// Time for so many appends; the writes between them are not counted.
 #[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 async fn appends(disk: Rc<dyn Disk>, directory: PathBuf, times: u64) -> Duration {
-    with_log(disk, &directory, async |log| {
-        let payload = vec![7; RECORD_BYTES];
+    with_log(disk, &directory, async |log, payload| {
         let (mut taken, mut left) = (Duration::ZERO, times);
         while left > 0 {
             let now = left.min(APPENDED);
             let start = Instant::now();
-            let batch = (0..now).map(|_| put(log, &payload)).last().unwrap();
+            let batch = (0..now).map(|_| put(log, payload)).last().unwrap();
             taken += start.elapsed();
             settle(log, batch).await;
             left -= now;
@@ -92,11 +93,10 @@ async fn appends(disk: Rc<dyn Disk>, directory: PathBuf, times: u64) -> Duration
 /// Time for so many groups, each of which is durable before the next.
 #[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 async fn commits(disk: Rc<dyn Disk>, directory: PathBuf, records: u64, times: u64) -> Duration {
-    with_log(disk, &directory, async |log| {
-        let payload = vec![7; RECORD_BYTES];
+    with_log(disk, &directory, async |log, payload| {
         let start = Instant::now();
         for _ in 0..times {
-            let batch = (0..records).map(|_| put(log, &payload)).last().unwrap();
+            let batch = (0..records).map(|_| put(log, payload)).last().unwrap();
             settle(log, batch).await;
         }
         start.elapsed()
@@ -108,7 +108,7 @@ async fn commits(disk: Rc<dyn Disk>, directory: PathBuf, records: u64, times: u6
 async fn with_log(
     disk: Rc<dyn Disk>,
     directory: &Path,
-    measure: impl AsyncFnOnce(&Log) -> Duration,
+    measure: impl AsyncFnOnce(&Log, &[u8]) -> Duration,
 ) -> Duration {
     let found = Recovered::read(
         disk,
@@ -123,7 +123,13 @@ async fn with_log(
     .unwrap();
     let log = found.open(1, &|_| true).await.unwrap();
     let serving = std::pin::pin!(join(log.run(), log.maintain()));
-    let measuring = std::pin::pin!(measure(&log));
+    let measuring = std::pin::pin!(async {
+        let payload = vec![7; RECORD_BYTES];
+        for _ in 0..WARM_UP {
+            settle(&log, put(&log, &payload)).await;
+        }
+        measure(&log, &payload).await
+    });
     match select(serving, measuring).await {
         Either::Left(_) => panic!("the log was fenced"),
         Either::Right((taken, _)) => taken,
