@@ -91,7 +91,10 @@ fn keys_are_shown_even_if_the_start_fails_later() {
         .lines()
         .map(|line| line.split(':').next().unwrap())
         .collect();
-    assert_eq!(names, ["AssociationKey", "AccessKey", "SecretKey"]);
+    assert_eq!(
+        names,
+        ["AssociationKey", "AccessKey", "SecretKey", "OperatorToken"]
+    );
 }
 
 #[test]

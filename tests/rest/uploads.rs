@@ -307,6 +307,10 @@ fn names_are_the_last_component_of_what_clients_send() {
     }
     for bad in ["%FF", "%C0%AF", "%ED%A0%80", "a%00"] {
         server.get(&format!("/{bad}")).is_problem(400);
+        let form = [("Content-Type", "application/x-www-form-urlencoded")];
+        let body = format!("Params=/{bad}");
+        let reply = server.request(&server.token, "POST", "/api/mkdir", &form, body.as_bytes());
+        reply.is_problem(400);
     }
 }
 
@@ -346,7 +350,7 @@ fn a_disk_that_fails_fails_that_upload_alone() {
     let mut server = Server::start_by(&[], limited);
     server.announce("a request failed");
     server.put("/kept", &noise(200_000, 1));
-    let large = noise(52 << 20, 2);
+    let large = noise(84 << 20, 2);
     let reply = server.upload(
         &[("f", "first", &noise(200_000, 3)), ("f", "second", &large)],
         None,
@@ -360,11 +364,11 @@ fn a_disk_that_fails_fails_that_upload_alone() {
     assert_eq!(blobs(server.data()).len(), 2);
 }
 
-/// As a disk that refuses: no file may grow beyond 48 MiB.
+/// As a disk that refuses: no file may grow beyond 80 MiB. The journal of the rows takes 64 at once.
 fn limit_files() -> std::io::Result<()> {
     let limit = libc::rlimit {
-        rlim_cur: 48 << 20,
-        rlim_max: 48 << 20,
+        rlim_cur: 80 << 20,
+        rlim_max: 80 << 20,
     };
     // SAFETY: the limit outlives the call, and the signal's action is set to one that needs no code.
     let done = unsafe {

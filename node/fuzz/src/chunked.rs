@@ -116,8 +116,9 @@ fn line<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], End> {
 /// `1*HEXDIG`, then nothing or extensions, which white space may precede.
 fn size(line: &[u8]) -> Result<u64, End> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    let behind = line[digits..].iter().find(|byte| !b" \t".contains(byte));
-    if !(1..=16).contains(&digits) || behind.is_some_and(|byte| *byte != b';') {
+    let behind = &line[digits..];
+    let extension = behind.iter().find(|byte| !b" \t".contains(byte));
+    if !(1..=16).contains(&digits) || !behind.is_empty() && extension != Some(&b';') {
         return Err(End::Malformed);
     }
     let digits = std::str::from_utf8(&line[..digits]).unwrap();

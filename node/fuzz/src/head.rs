@@ -52,9 +52,9 @@ fn means(head: &RequestHead, bytes: &[u8]) {
     assert_eq!(head.method().as_bytes(), method);
     assert!(is_token(method));
     assert!(target.len() <= TARGET_MAX_BYTES);
-    let mut parts = target.splitn(2, |byte| *byte == b'?');
-    assert_eq!(head.path().as_bytes(), parts.next().unwrap());
-    assert_eq!(head.query().map(str::as_bytes), parts.next());
+    let (path, query) = origin(method, target);
+    assert_eq!(head.path().as_bytes(), path);
+    assert_eq!(head.query().map(str::as_bytes), query);
     assert!(version == b"HTTP/1.1" || version == b"HTTP/1.0");
 
     let fields: Vec<(&[u8], &[u8])> = lines[1..].iter().map(|line| field(line)).collect();
@@ -84,6 +84,50 @@ fn means(head: &RequestHead, bytes: &[u8]) {
         &values(b"content-length"),
         &values(b"transfer-encoding"),
     );
+}
+
+/// Path and query of a target: without scheme and host, and without encoding that means nothing (RFC 3986 §6.2.2.2).
+fn origin<'a>(method: &[u8], target: &'a [u8]) -> (Vec<u8>, Option<&'a [u8]>) {
+    if (method, target) == (b"OPTIONS", b"*") {
+        return (b"*".to_vec(), None);
+    }
+    assert!(!target.contains(&b'#'));
+    let mut rest = target;
+    if target[0] != b'/' {
+        let scheme = super::find(target, b"://").unwrap();
+        assert!([&b"http"[..], b"https"].contains(&&*target[..scheme].to_ascii_lowercase()));
+        rest = &target[scheme + 3..];
+        let host = rest
+            .iter()
+            .position(|byte| b"/?".contains(byte))
+            .unwrap_or(rest.len());
+        assert!(host > 0 && !rest[..host].contains(&b'@'));
+        rest = &rest[host..];
+    }
+    let end = rest.iter().position(|byte| *byte == b'?');
+    let (encoded, query) = match end {
+        Some(end) => (&rest[..end], Some(&rest[end + 1..])),
+        None => (rest, None),
+    };
+    let mut path = if encoded.starts_with(b"/") {
+        vec![]
+    } else {
+        vec![b'/']
+    };
+    let mut at = 0;
+    while at < encoded.len() {
+        let byte = (encoded[at] == b'%').then(|| {
+            let digits = std::str::from_utf8(&encoded[at + 1..at + 3]).unwrap();
+            u8::from_str_radix(digits, 16).unwrap()
+        });
+        match byte {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => path.push(byte),
+            Some(_) => path.extend_from_slice(&encoded[at..at + 3]),
+            None => path.push(encoded[at]),
+        }
+        at += if byte.is_some() { 3 } else { 1 };
+    }
+    (path, query)
 }
 
 /// One length, given once, or one coding that we know: anything else is read differently by somebody on the way.

@@ -10,8 +10,9 @@ use crate::auth::{Principal, Scope};
 use crate::error::Error;
 use crate::http::conditional::{Validators, Verdict, http_date};
 use crate::http::exchange::{BodyLength, Exchange, Reply, ReplyHead};
-use crate::http::names::{Disposition, content_disposition, is_active, media_type, query_parameter};
+use crate::http::names::{Disposition, content_disposition, is_active, media_type};
 use crate::http::range::{Ranges, byte_ranges, parse};
+use crate::http::urlencoded::parameter;
 use crate::send::send;
 use crate::store::{Content, Opened, Piece};
 
@@ -94,11 +95,7 @@ impl Api {
         exchange: &Exchange,
         principal: &Principal,
     ) -> Result<(filegrid_tree::FileRow, Content, String), Error> {
-        let asked = exchange
-            .head()
-            .query()
-            .and_then(|query| query_parameter(query, "path"));
-        let asked = asked.ok_or_else(|| Error::BadRequest("the parameter path is missing".to_owned()))?;
+        let asked = parameter(exchange.head(), "path")?;
         let path = path_of(principal, &asked)?;
         let name = path.name().unwrap_or_default().to_owned();
         let Opened { row, content } = self.store.open(&principal.association, &path)?;

@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
+use crate::error::Error;
+use crate::http::urlencoded::pairs;
+
 /// A field of an entry of `Movelist`: which entry, which field, its value.
 type MoveField<'a> = (u32, String, Cow<'a, str>);
 
@@ -22,9 +25,13 @@ struct Form<'a> {
 ///
 /// `Filelist`, `Filelist[]` or `Filelist[0]`, once for each path; `Movelist[0][from]` and `Movelist[0][to]`, in the
 /// order of their numbers; any other field is a string. A field that comes twice does so in the JSON too.
-pub(super) fn to_json(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+///
+/// # Errors
+///
+/// It is not UTF-8.
+pub(super) fn to_json(body: &[u8]) -> Result<Vec<u8>, Error> {
     let mut form = Form::default();
-    for (name, value) in form_urlencoded::parse(body) {
+    for (name, value) in pairs(body)? {
         match bracketed(&name) {
             ("Filelist", _, None) => form.files.push(value),
             ("Movelist", Some(entry), Some(field)) => form.moves.push((entry, field.to_owned(), value)),
@@ -32,7 +39,7 @@ pub(super) fn to_json(body: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
         }
     }
     form.moves.sort_by_key(|(entry, ..)| *entry);
-    serde_json::to_vec(&form)
+    serde_json::to_vec(&form).map_err(|error| Error::Internal(error.to_string()))
 }
 
 /// The parts of `list[3][field]`, `list[3]`, `list[]` or `list`; all of any other name is its first part.

@@ -12,18 +12,15 @@ use crate::auth::Scope;
 use crate::error::Error;
 use crate::http::conditional::{Validators, Verdict};
 use crate::http::exchange::{BodyLength, Exchange, Reply, ReplyHead};
-use crate::http::names::{Disposition, content_disposition, query_parameter};
+use crate::http::names::{Disposition, content_disposition};
 use crate::http::range::{Ranges, byte_ranges, parse};
+use crate::http::urlencoded::parameter;
 use crate::send::send;
 
 impl Api {
     pub(super) async fn multi(&self, exchange: &mut Exchange) -> Result<(), Error> {
         let principal = self.principal(exchange, Scope::FileRead)?;
-        let id = exchange
-            .head()
-            .query()
-            .and_then(|query| query_parameter(query, "id"));
-        let id = id.ok_or_else(|| Error::BadRequest("the parameter id is missing".to_owned()))?;
+        let id = parameter(exchange.head(), "id")?;
         let download = self.prepared.get(&id, &principal);
         let download =
             download.ok_or_else(|| Error::NotFound("there is no such prepared download".to_owned()))?;

@@ -45,9 +45,7 @@ pub(super) async fn object(exchange: &mut Exchange, most: usize) -> Result<Vec<u
         // Fields in a list would be taken by their places.
         "" | "application/json" if body.trim_ascii_start().starts_with(b"{") => Ok(body),
         "" | "application/json" => Err(Error::BadRequest("the body is not a JSON object".to_owned())),
-        "application/x-www-form-urlencoded" => {
-            form::to_json(&body).map_err(|error| Error::Internal(error.to_string()))
-        }
+        "application/x-www-form-urlencoded" => form::to_json(&body),
         other => Err(Error::UnsupportedMedia(format!(
             "{other} is not understood: send application/json or application/x-www-form-urlencoded"
         ))),

@@ -5,3 +5,4 @@ pub mod exchange;
 pub mod names;
 pub mod problem;
 pub mod range;
+pub mod urlencoded;

@@ -60,14 +60,6 @@ pub fn is_active(media_type: &str) -> bool {
     bare == "text/html" || bare.contains("xml") || bare.contains("javascript") || bare == "application/pdf"
 }
 
-/// A parameter of a query, decoded; `None` if it is not there.
-#[must_use]
-pub fn query_parameter(query: &str, name: &str) -> Option<String> {
-    form_urlencoded::parse(query.as_bytes())
-        .find(|(key, _)| key == name)
-        .map(|(_, value)| value.into_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
