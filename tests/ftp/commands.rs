@@ -145,7 +145,11 @@ fn listings_have_their_forms() {
     let server = server();
     server.put("/d/one.txt", b"1");
     server.put("/d/two.bin", b"22");
-    server.put("/d/new\nline", b"3");
+    server.put("/d/new", b"3");
+    server.call(
+        "/api/move",
+        json!({"Movelist": [{"from": "/d/new", "to": "/d/new\nline"}]}),
+    );
     server.call("/api/mkdir", json!({"Params": "/d/sub"}));
     let mut ftp = Ftp::login(&server);
     let long = ftp.listing("LIST -la d");
