@@ -22,6 +22,15 @@ fn field(server: &Server, file: &str, name: &str) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
+/// A server that has served, without the allocator's pages of 2 MiB, which count whole from their first byte.
+fn measured_server() -> Server {
+    let server = Server::start_by(&[], |program| {
+        program.env("MIMALLOC_ALLOW_THP", "0");
+    });
+    server.put("/warm", b"1");
+    server
+}
+
 fn connect(server: &Server, first: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
     stream.write_all(first).unwrap();
@@ -91,8 +100,7 @@ fn begun_upload(server: &Server, bytes: usize) -> Vec<u8> {
 
 #[test]
 fn sixty_four_slow_uploads_of_a_gib_cost_less_than_16_mib() {
-    let server = Server::start();
-    server.put("/warm", b"1");
+    let server = measured_server();
     let before = settled_kib(&server);
     let slow = |sent| {
         let head = begun_upload(&server, sent);
@@ -103,7 +111,7 @@ fn sixty_four_slow_uploads_of_a_gib_cost_less_than_16_mib() {
         let open = slow(sent);
         let all = settled_kib(&server).saturating_sub(before);
         println!("64 slow uploads that have sent {sent} bytes cost {all} KiB");
-        assert!(all < 14 << 10, "{all} KiB");
+        assert!(all < 16 << 10, "{all} KiB");
         assert!(all > 512, "nothing was measured: {all} KiB");
         drop(open);
     }
@@ -113,7 +121,7 @@ fn sixty_four_slow_uploads_of_a_gib_cost_less_than_16_mib() {
     let second = slow(3_000_000);
     let all = settled_kib(&server).saturating_sub(before);
     println!("64 uploads that are slow after 3 MB cost {all} KiB");
-    assert!(all < 14 << 10, "{all} KiB");
+    assert!(all < 16 << 10, "{all} KiB");
     drop((first, second));
     assert_eq!(server.tree(), ["/", "/warm"]);
 }
@@ -121,11 +129,7 @@ fn sixty_four_slow_uploads_of_a_gib_cost_less_than_16_mib() {
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
 fn a_fast_upload_costs_less_than_4_mib() {
-    // The allocator asks for pages of 2 MiB, which count whole from their first byte.
-    let server = Server::start_by(&[], |program| {
-        program.env("MIMALLOC_ALLOW_THP", "0");
-    });
-    server.put("/warm", b"1");
+    let server = measured_server();
     let before = settled_kib(&server);
     let most = std::thread::scope(|scope| {
         let upload = scope.spawn(|| server.put("/fast", &noise(256 << 20, 2)));
