@@ -82,6 +82,7 @@ impl Recovered {
         let found = Found::read(&disk, &directory, &options).await?;
         let end = found.follow(from, replay).await?;
         found.check(&end, closed.as_ref(), live).await?;
+        found.sync(from.unwrap_or_default().generation, &end).await?;
         Ok(Self {
             disk,
             directory,
@@ -248,6 +249,18 @@ impl Found {
             };
             end = self.hand_over(&header, &batch, &end, replay)?;
         }
+    }
+
+    /// Makes what was found survive a power cut: of a process that was killed, the last batches may still be on their
+    /// way to the disk, and the tree is about to rely on them.
+    async fn sync(&self, from: u64, end: &Position) -> Result<(), LogError> {
+        for (_, segment) in self.used.range(from..=end.generation) {
+            let synced = segment.file.sync_data().await;
+            synced.map_err(|error| {
+                LogError::Disk(format!("cannot sync segment {}: {error}", segment.number))
+            })?;
+        }
+        Ok(())
     }
 
     /// The batch at an offset, if it follows `end`.
