@@ -78,12 +78,20 @@ impl Housekeeping<'_> {
     }
 }
 
-async fn tidy(owner: &Rc<Owner>, turn: u64) -> Result<(), StoreError> {
+/// Gives back what is of no more use. `turn` counts the looks.
+///
+/// # Errors
+///
+/// If the tree cannot be read or a log is fenced.
+pub(crate) async fn tidy(owner: &Rc<Owner>, turn: u64) -> Result<(), StoreError> {
     owner.remove_dead_blobs().await;
     // Some steps at a time, so that requests come in between.
     for _ in 0..8 {
-        if !owner.purge().await? {
-            break;
+        match owner.purge().await {
+            Ok(true) => {}
+            // No room for the record of a step: what makes room comes below.
+            Ok(false) | Err(StoreError::Full) => break,
+            Err(error) => return Err(error),
         }
     }
     if !turn.is_multiple_of(4) {
