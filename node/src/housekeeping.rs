@@ -160,11 +160,19 @@ impl Load {
     }
 }
 
-/// Sweeps orphans of some logs.
+/// Sweeps orphans of some logs, once, and looks after their quarantine from then on.
 pub(crate) async fn sweep(shared: Shared, disk: Rc<dyn Disk>, logs: Vec<u8>) {
-    for log in logs {
-        if let Err(error) = store::sweep(&shared, &disk, log).await {
+    for log in &logs {
+        if let Err(error) = store::sweep(&shared, &disk, *log, clock::now_s()).await {
             tracing::warn!(log, %error, "cannot sweep orphans");
+        }
+    }
+    loop {
+        ring::sleep(Duration::from_secs(limits::QUARANTINE_LOOK_S)).await;
+        for log in &logs {
+            if let Err(error) = store::tend_quarantine(&shared, &disk, *log, clock::now_s()).await {
+                tracing::warn!(log, %error, "cannot look after the quarantine");
+            }
         }
     }
 }

@@ -101,6 +101,10 @@ pub const STATE_MAX_BYTES: usize = 64 << 10;
 pub const OPEN_SEGMENTS_MAX_COUNT: usize = 1024;
 /// Entries that one step of purging takes: some 100 KiB of record, a few milliseconds.
 pub const PURGE_STEP_ENTRIES: usize = 1000;
+/// How long an orphan stays in quarantine: over a weekend somebody may miss it.
+pub const QUARANTINE_S: u64 = 72 * 3600;
+/// How often the quarantine is looked at.
+pub const QUARANTINE_LOOK_S: u64 = 3600;
 /// Space first given to a large blob; each next piece doubles what it has.
 pub const BLOB_ALLOCATE_MIN_BYTES: u64 = 1 << 20;
 /// Most space given to a large blob ahead of its bytes.

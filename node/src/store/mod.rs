@@ -47,7 +47,7 @@ pub use self::pins::{AllPins, PinSet, Pinned, Pins};
 pub use self::starts::Starts;
 pub use self::state::{FORMAT, State};
 pub use self::sums::{SumCursor, sha256_of};
-pub use self::sweep::{Swept, sweep};
+pub use self::sweep::{Swept, sweep, tend_quarantine};
 
 /// The directory of a log and its large blobs.
 #[must_use]
