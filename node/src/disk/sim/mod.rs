@@ -48,6 +48,25 @@ impl SimDisk {
         }
     }
 
+    /// Ends the process that uses it and starts another one: every handle fails from now on, and nothing is lost. What
+    /// was not synced still may be, when the power fails.
+    #[must_use]
+    pub fn kill(&self, faults: Faults) -> Self {
+        let mut world = self.world.borrow_mut();
+        world.kill();
+        world.set_faults(faults);
+        Self {
+            world: Rc::clone(&self.world),
+            life: world.life(),
+        }
+    }
+
+    /// Bytes of the files that have a name.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.world.borrow().used_bytes()
+    }
+
     /// Sets what goes wrong from now on; operations are counted anew.
     pub fn set_faults(&self, faults: Faults) {
         self.world.borrow_mut().set_faults(faults);
@@ -57,6 +76,12 @@ impl SimDisk {
     #[must_use]
     pub fn is_down(&self) -> bool {
         self.world.borrow().check(self.life).is_err()
+    }
+
+    /// Whether the operation that was to fail is behind.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.world.borrow().has_failed()
     }
 
     /// Operations so far.

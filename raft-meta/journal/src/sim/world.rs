@@ -20,6 +20,12 @@ struct Inode {
     dirty: BTreeSet<usize>,
 }
 
+impl Inode {
+    fn is_unsynced(&self) -> bool {
+        !self.dirty.is_empty() || self.now.len() != self.durable.len()
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Entry {
     Directory,
@@ -73,6 +79,12 @@ impl World {
         self.operations
     }
 
+    /// Whether the operation that was to fail is behind.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.faults.fail_at.is_some_and(|at| at <= self.operations)
+    }
+
     /// Sets what goes wrong from now on; operations are counted anew.
     pub fn set_faults(&mut self, faults: Faults) {
         self.faults = faults;
@@ -115,9 +127,16 @@ impl World {
         Ok(())
     }
 
+    /// Kills whoever uses it: their operations fail from now on. The disk keeps what it was given, and what was not
+    /// synced is still not.
+    pub fn kill(&mut self) {
+        self.down = false;
+        self.life += 1;
+    }
+
     /// Cuts the power and switches it on again.
     pub fn power_cut(&mut self) {
-        for inode in self.inodes.values_mut() {
+        for inode in self.inodes.values_mut().filter(|inode| inode.is_unsynced()) {
             for block in std::mem::take(&mut inode.dirty) {
                 survive(inode, block, &mut self.random);
             }
@@ -144,8 +163,9 @@ impl World {
                 self.entries.remove(&path);
             }
         }
-        self.down = false;
-        self.life += 1;
+        let named = self.named();
+        self.inodes.retain(|inode, _| named.contains(inode));
+        self.kill();
     }
 
     /// Opens a file, or makes it, and returns its inode.
@@ -346,16 +366,14 @@ impl World {
     /// Bytes that still fit.
     #[must_use]
     pub fn free_bytes(&self) -> u64 {
-        let named = |inode: &u64| self.entries.values().any(|entry| *entry == Entry::File(*inode));
-        let used: u64 = self
-            .inodes
-            .iter()
-            .filter(|(id, _)| named(id))
-            .map(|(_, inode)| inode.now.len() as u64)
-            .sum();
-        self.faults
-            .capacity_bytes
-            .map_or(u64::MAX, |capacity| capacity.saturating_sub(used))
+        let free = |capacity: u64| capacity.saturating_sub(self.used_bytes());
+        self.faults.capacity_bytes.map_or(u64::MAX, free)
+    }
+
+    /// Bytes of the files that have a name.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.named().into_iter().map(|inode| self.length(inode)).sum()
     }
 
     /// Flips a bit of a file's durable bytes.
@@ -383,6 +401,14 @@ impl World {
                 Entry::Directory => None,
             })
             .collect()
+    }
+
+    fn named(&self) -> BTreeSet<u64> {
+        let inode = |entry: &Entry| match entry {
+            Entry::File(inode) => Some(*inode),
+            Entry::Directory => None,
+        };
+        self.entries.values().filter_map(inode).collect()
     }
 
     fn parent(&self, path: &Path) -> io::Result<()> {

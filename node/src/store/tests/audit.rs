@@ -1,0 +1,157 @@
+//! What must hold of the rows and the files at any moment at which nothing is under way.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use filegrid_tree::{BlobId, DirId, Id, ROOTS, Row, keys};
+
+use super::life::LOGS;
+use crate::disk::sim::SimDisk;
+use crate::store::blob_row::{BlobRow, Whereabouts};
+use crate::store::log::footprint;
+use crate::store::log_of;
+use crate::store::rows::ModelRows;
+
+type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// The rows agree with each other: every row hangs in an association or below a directory that is to be purged, every
+/// blob has the references that the files make, and the live bytes of the segments are those of the blobs in them.
+pub(super) fn audit(rows: &ModelRows) {
+    let map = rows.dump();
+    let owners = directories(&map);
+    let mut references: BTreeMap<BlobId, BTreeSet<(DirId, String)>> = BTreeMap::new();
+    let mut logs: BTreeMap<BlobId, u8> = BTreeMap::new();
+    let mut unsummed = BTreeSet::new();
+    let mut places = BTreeSet::new();
+    for (directory, name, row) in tree(&map) {
+        let log = owners.get(&directory);
+        let log = log.unwrap_or_else(|| panic!("{name} hangs in {directory}, which is nowhere"));
+        match row {
+            Row::File(file) => {
+                for blob in Row::File(file.clone()).blobs() {
+                    references
+                        .entry(blob)
+                        .or_default()
+                        .insert((directory, name.clone()));
+                    let other = logs.insert(blob, *log);
+                    assert!(
+                        other.is_none_or(|other| other == *log),
+                        "{blob} is shared by two logs"
+                    );
+                }
+                if file.sha256.is_none() {
+                    unsummed.insert(keys::unsummed(directory, &name));
+                }
+            }
+            Row::Dir(made) => drop(places.insert(keys::place(made.id))),
+        }
+    }
+    let mut live: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    let mut known = BTreeMap::new();
+    for (key, value) in with_prefix(&map, b'b') {
+        let blob = Id(key[1..].try_into().unwrap());
+        let row = BlobRow::decode(value).unwrap();
+        let count = row.references.len();
+        let held: BTreeSet<_> = row.references.into_iter().collect();
+        assert_eq!(held.len(), count, "{blob} is referred to twice by one row");
+        if let (Whereabouts::Inline(place), Some(log)) = (row.place, logs.get(&blob)) {
+            let mut key = vec![b's', *log];
+            key.extend_from_slice(&place.segment.to_be_bytes());
+            *live.entry(key).or_default() += footprint(place.length as usize) as u64;
+        }
+        known.insert(blob, held);
+    }
+    assert_eq!(known, references, "blobs and the files that refer to them");
+    let counted = with_prefix(&map, b's').map(|(key, value)| {
+        (
+            key.clone(),
+            u64::from_be_bytes(value.as_slice().try_into().unwrap()),
+        )
+    });
+    assert_eq!(
+        counted.collect::<BTreeMap<_, _>>(),
+        live,
+        "live bytes of segments"
+    );
+    let waiting = with_prefix(&map, b'x').map(|(key, _)| key.clone());
+    assert_eq!(waiting.collect::<BTreeSet<_>>(), unsummed, "files without a sum");
+    // A directory that was taken out of the tree keeps its place until it is purged.
+    let gone = with_prefix(&map, b'q').map(|(key, _)| keys::place(keys::split(key).unwrap().0));
+    places.extend(gone);
+    let held = with_prefix(&map, b'd').map(|(key, _)| key.clone());
+    assert_eq!(held.collect::<BTreeSet<_>>(), places, "places of directories");
+}
+
+/// The files of large blobs are those of the blobs that rows refer to.
+pub(super) fn files_are_those_of_rows(disk: &SimDisk, rows: &ModelRows) {
+    let map = rows.dump();
+    let large = with_prefix(&map, b'b').filter(|(_, value)| {
+        let row = BlobRow::decode(value).unwrap();
+        row.place == Whereabouts::File
+    });
+    let known: BTreeSet<String> = large
+        .map(|(key, _)| Id(key[1..].try_into().unwrap()).to_string())
+        .collect();
+    let files = disk.files(|path| path.components().any(|part| part.as_os_str() == "blobs"));
+    let found: BTreeSet<String> = files
+        .iter()
+        .map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        found, known,
+        "files of large blobs, and blobs that are referred to"
+    );
+}
+
+/// Directories that wait to be purged.
+pub(super) fn detached(rows: &ModelRows) -> usize {
+    with_prefix(&rows.dump(), b'q').count()
+}
+
+/// The last change of a log that the tree has.
+pub(super) fn end_of(rows: &ModelRows, log: u8) -> u64 {
+    let map = rows.dump();
+    let noted = map.get([b'a', log].as_slice());
+    let noted = noted.map(|value| serde_json::from_slice::<serde_json::Value>(value).unwrap());
+    noted.map_or(0, |noted| noted["sequence"].as_u64().unwrap())
+}
+
+fn with_prefix(map: &Map, prefix: u8) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {
+    map.range(vec![prefix]..vec![prefix + 1])
+}
+
+fn tree(map: &Map) -> impl Iterator<Item = (DirId, String, Row)> {
+    with_prefix(map, b't').map(|(key, value)| {
+        let (directory, name) = keys::split(key).unwrap();
+        (directory, name.to_owned(), Row::decode(value).unwrap())
+    })
+}
+
+/// Every directory that can be reached, with the log that owns it.
+fn directories(map: &Map) -> BTreeMap<DirId, u8> {
+    let mut below: BTreeMap<DirId, Vec<DirId>> = BTreeMap::new();
+    let mut found = BTreeMap::from([(ROOTS, 0)]);
+    let mut ahead = Vec::new();
+    for (directory, name, row) in tree(map) {
+        if let Row::Dir(row) = row {
+            if directory == ROOTS {
+                let association = uuid::Uuid::parse_str(&name).unwrap().into_bytes();
+                ahead.push((row.id, log_of(&association, LOGS)));
+            } else {
+                below.entry(directory).or_default().push(row.id);
+            }
+        }
+    }
+    for (key, value) in with_prefix(map, b'q') {
+        let association: [u8; 16] = value.as_slice().try_into().unwrap();
+        ahead.push((keys::split(key).unwrap().0, log_of(&association, LOGS)));
+    }
+    while let Some((directory, log)) = ahead.pop() {
+        assert!(
+            found.insert(directory, log).is_none(),
+            "{directory} hangs in two places"
+        );
+        let inner = below.remove(&directory).unwrap_or_default();
+        ahead.extend(inner.into_iter().map(|directory| (directory, log)));
+    }
+    found
+}
