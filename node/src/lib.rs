@@ -8,6 +8,7 @@ pub mod archive;
 pub mod auth;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod disk;
 pub mod error;

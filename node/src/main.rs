@@ -19,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("FILEGRID_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filegrid_meta::LOG_FILTER));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -52,9 +52,7 @@ fn run(cli: &Cli) -> Result<(), String> {
         if hangups.pending().next().is_some() {
             node.reload();
         }
-        if !node.is_well() {
-            return Err("a shard has stopped: see the log above".to_owned());
-        }
+        node.check()?;
         std::thread::park_timeout(Duration::from_millis(50));
     }
     tracing::info!("stopping");

@@ -12,6 +12,7 @@ use futures::channel::mpsc as asynchronous;
 
 use crate::api::Prepared;
 use crate::auth::{self, First, Login, Registrar};
+use crate::cluster::Cluster;
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
 use crate::ftp::PublicAddresses;
@@ -35,6 +36,7 @@ pub struct Node {
     /// Number of its logs.
     logs: u8,
     shards: Vec<ShardThread>,
+    cluster: Cluster,
     stop: Arc<AtomicBool>,
     /// Where it listens.
     pub addresses: Addresses,
@@ -71,6 +73,7 @@ impl Node {
             config.raw.token_lifetime_s,
         )?;
         let registrar = Registrar::start(Arc::clone(&registry))?;
+        let cluster = Cluster::start(&config.data)?;
         let rows: Arc<dyn Rows> =
             Arc::new(FjallRows::open(&config.data.join("tree")).map_err(|error| error.to_string())?);
         let shards = usize::from(config.shards);
@@ -169,6 +172,7 @@ impl Node {
             starts,
             logs,
             shards: threads,
+            cluster,
             stop,
             addresses,
             tls,
@@ -197,7 +201,8 @@ impl Node {
         let saved = ring::run(None, || async move { self.starts.close(&disk, closed).await });
         saved
             .map_err(|error| error.to_string())?
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        self.cluster.stop()
     }
 
     /// Logs where it listens, and the fingerprint of a certificate that nobody has configured.
@@ -236,10 +241,19 @@ impl Node {
         }
     }
 
-    /// Whether every shard still runs. A shard ends by itself only when its log is fenced.
-    #[must_use]
-    pub fn is_well(&self) -> bool {
-        self.shards.iter().all(|shard| !shard.is_finished())
+    /// Waits for nothing; fails if a part of the node has ended by itself.
+    ///
+    /// # Errors
+    ///
+    /// A text that says which: a shard whose log is fenced, or the metadata member.
+    pub fn check(&self) -> Result<(), String> {
+        if self.shards.iter().any(ShardThread::is_finished) {
+            return Err("a shard has stopped: see the log above".to_owned());
+        }
+        if !self.cluster.is_well() {
+            return Err("the metadata member has stopped: see the log above".to_owned());
+        }
+        Ok(())
     }
 }
 

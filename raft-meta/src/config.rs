@@ -132,7 +132,12 @@ impl Config {
                 address: String::new(),
             }],
             timing: Timing::default(),
-            retention: Retention::default(),
+            // Nobody follows who could lag.
+            retention: Retention {
+                keep_entries: 0,
+                keep_bytes: 0,
+                ..Retention::default()
+            },
         }
     }
 

@@ -79,7 +79,7 @@ pub fn take(data: &Path) -> Result<File, String> {
 
 impl Host {
     /// Starts a member in a directory that was [taken](take). `application` makes what answers the methods that are
-    /// not Raft's.
+    /// not Raft's; a member without a listener does not ask for it.
     ///
     /// # Errors
     ///

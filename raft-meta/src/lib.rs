@@ -8,8 +8,10 @@ pub mod host;
 pub mod limits;
 pub mod log;
 pub mod machine;
+pub mod nodes;
 pub mod raft;
 pub mod registry;
+pub mod serve;
 pub mod store;
 pub mod wire;
 

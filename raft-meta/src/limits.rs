@@ -36,6 +36,10 @@ pub const REJECTED_KEPT_MAX_COUNT: u64 = 1000;
 pub const STORE_CACHE_BYTES: u64 = 256 << 20;
 /// Rows gathered in memory before they are written out.
 pub const STORE_MEMTABLE_BYTES: u64 = 64 << 20;
+/// Entries of one page of the tree, in bytes: a millisecond or two.
+pub const LIST_PAGE_MAX_BYTES: usize = 256 << 10;
+/// How long a page waits for changes that it has to show: part of the wire contract of nodes, with some room.
+pub const LIST_PATIENCE_MAX_MS: u64 = 10_000;
 
 const _: () = assert!(BARE_NAMES_MAX_COUNT >= ACCOUNTS_MAX_COUNT);
 
@@ -46,8 +50,8 @@ pub const LOG_BATCH_MAX_BYTES: usize = 1 << 20;
 /// Payloads of entries kept in memory, for followers and for the state machine.
 pub const LOG_CACHE_MAX_BYTES: usize = 32 << 20;
 
-/// Longest command: a change record of a node with its paths, with room to spare.
-pub const COMMAND_MAX_BYTES: usize = 1 << 20;
+/// Longest command: the longest change of a node, and what it is sent with.
+pub const COMMAND_MAX_BYTES: usize = filegrid_tree::CHANGE_MAX_BYTES + (64 << 10);
 /// Commands join one entry up to this length; a longer one goes alone.
 pub const ENTRY_TARGET_BYTES: usize = 256 << 10;
 /// Commands of one entry.
@@ -71,7 +75,7 @@ pub const SNAPSHOT_CHUNK_MAX_BYTES: usize = 512 << 10;
 pub const SNAPSHOT_STEP_TIMEOUT_S: u64 = 60;
 
 /// Longest body of a frame: an append request with its entries, the longest of what is sent.
-pub const FRAME_MAX_BYTES: usize = 4 << 20;
+pub const FRAME_MAX_BYTES: usize = 6 << 20;
 /// Longest hello: all that a stranger can make us keep.
 pub const HELLO_MAX_BYTES: usize = 1024;
 /// Bodies up to this length are written together.
@@ -101,7 +105,7 @@ pub const RECONNECT_PAUSE_MS: u64 = 100;
 /// A peer that acknowledges nothing for so long is gone.
 pub const PEER_SILENT_MAX_S: u64 = 5;
 
-const _: () = assert!(COMMAND_MAX_BYTES + 64 < APPEND_MAX_BYTES);
+const _: () = assert!(COMMAND_MAX_BYTES + COMMAND_MAX_BYTES / 4 < FRAME_MAX_BYTES);
 const _: () = assert!(APPEND_MAX_BYTES + APPEND_MAX_BYTES / 2 < FRAME_MAX_BYTES);
-const _: () = assert!(COMMAND_MAX_BYTES < LOG_SEGMENT_BYTES as usize / 2);
+const _: () = assert!(COMMAND_MAX_BYTES + (64 << 10) < LOG_SEGMENT_BYTES as usize);
 const _: () = assert!(FRAME_MAX_BYTES <= REQUESTS_QUEUED_MAX_BYTES);

@@ -15,13 +15,18 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Runs until the member stops.
 pub(super) async fn keep(raft: Raft, log: Log, retention: Retention) {
     let metrics = raft.metrics();
+    let mut ended = raft.metrics();
     let mut data = raft.data_metrics();
     loop {
         // Nothing is to be done while nothing happens.
         if data.changed().await.is_err() {
             return;
         }
-        tokio::time::sleep(EVERY).await;
+        // The log is not closed before its last handle is dropped.
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            _ = ended.wait_for(|now| now.running_state.is_err()) => return,
+        }
         let (applied, persisted, purged) = {
             let now = metrics.borrow();
             if now.running_state.is_err() {

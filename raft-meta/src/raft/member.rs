@@ -143,7 +143,7 @@ impl Member {
     /// Tells the cluster where this member is reached, if it knows another address.
     async fn tell_address(self) {
         let options = &self.inner.options;
-        while self.wait_leader().await.is_ok() {
+        while !self.has_ended() && self.wait_leader().await.is_ok() {
             let members = self.status().members;
             match members.iter().find(|member| member.id == options.id) {
                 Some(member) if member.address == options.address => return,
@@ -156,7 +156,10 @@ impl Member {
                 // It will be added with its address.
                 None => {}
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            // The log is not closed before its last handle is dropped.
+            let mut ended = self.inner.raft.metrics();
+            let ended = ended.wait_for(|now| now.running_state.is_err());
+            let _ = tokio::time::timeout(Duration::from_secs(1), ended).await;
         }
     }
 
@@ -286,6 +289,11 @@ impl Member {
     #[must_use]
     pub fn status(&self) -> Status {
         Status::of(&self.inner.raft.metrics().borrow())
+    }
+
+    /// Whether it is stopped or cannot go on: what is known of the cluster stays as it was.
+    fn has_ended(&self) -> bool {
+        self.inner.raft.metrics().borrow().running_state.is_err()
     }
 
     /// Waits until the member cannot go on and says why; for ever if it is stopped instead.

@@ -69,6 +69,16 @@ impl Store {
     pub fn producer(&self, node: u64, log: u8) -> Option<Producer> {
         self.0.state().producers.get(&(node, log)).copied()
     }
+
+    /// All changes of the node that an association is at home on, up to this time by its clock, are applied; `None` if it
+    /// has no home, or that has told nothing yet.
+    #[must_use]
+    pub fn as_of_ms(&self, association: uuid::Uuid) -> Option<i64> {
+        let state = self.0.state();
+        let node = state.registry.tenant(association)?.association().home?.node;
+        let logs = state.producers.range((node, 0)..=(node, u8::MAX));
+        logs.map(|(_, producer)| producer.as_of_ms).min()
+    }
 }
 
 impl Machine for Store {

@@ -1,0 +1,115 @@
+//! Answers nodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use filegrid_tree::TreePath;
+use futures::future::BoxFuture;
+
+use super::{Event, LIST, ListRequest, Page};
+use crate::limits::LIST_PATIENCE_MAX_MS;
+use crate::raft::Member;
+use crate::store::Store;
+use crate::wire::{Identity, Method, Push, Refusal, Service};
+
+/// What a member answers nodes with. Clones share it.
+#[derive(Clone)]
+pub struct Nodes {
+    member: Member,
+    store: Arc<Store>,
+}
+
+impl Nodes {
+    /// A service for a member whose machine is `store`.
+    #[must_use]
+    pub fn new(member: Member, store: Arc<Store>) -> Self {
+        Self { member, store }
+    }
+
+    /// The machine.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Waits until changes are applied here.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotNow`] if one is not in time.
+    pub async fn wait_for(&self, events: &[Event], patience: Duration) -> Result<(), Refusal> {
+        let all = async {
+            loop {
+                let applied = self.member.status().applied;
+                let Some(missing) = events.iter().find(|event| !self.is_applied(event)) else {
+                    return Ok(());
+                };
+                let more = self.member.wait_applied(applied + 1).await;
+                more.map_err(|error| Refusal::NotNow(format!("change {missing}: {error}")))?;
+            }
+        };
+        let late = |_| Refusal::NotNow("a change is not in the tree of the cluster yet".to_owned());
+        tokio::time::timeout(patience, all).await.map_err(late)?
+    }
+
+    fn is_applied(&self, event: &Event) -> bool {
+        let producer = self.store.producer(event.node, event.log);
+        producer.is_some_and(|producer| producer.applied >= event.sequence)
+    }
+
+    /// A page of the tree as it is here.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`].
+    pub async fn list(&self, request: ListRequest) -> Result<Page, Refusal> {
+        let wrong = |error: filegrid_tree::PathError| Refusal::BadRequest(error.to_string());
+        let path = TreePath::parse_walked(&request.path).map_err(wrong)?;
+        let after = request.after.as_deref().map(TreePath::parse_walked);
+        let after = after.transpose().map_err(wrong)?;
+        let patience = Duration::from_millis(request.patience_ms.min(LIST_PATIENCE_MAX_MS));
+        self.wait_for(&request.shows, patience).await?;
+        let store = Arc::clone(&self.store);
+        // Rows that are not in memory are read from the disk.
+        let read = tokio::task::spawn_blocking(move || {
+            let as_of_ms = store.as_of_ms(request.association);
+            let association = *request.association.as_bytes();
+            Page::of(&store.view(), association, &path, after.as_ref(), request.entries)
+                .map(|page| page.as_of(as_of_ms))
+        });
+        let failed = |error: &dyn std::fmt::Display| Refusal::Failed(error.to_string());
+        let read = read.await.map_err(|error| failed(&error))?;
+        read.map_err(|error| failed(&error))
+    }
+}
+
+impl Service for Nodes {
+    fn call(&self, _: &Identity, method: Method, body: Bytes) -> BoxFuture<'static, Result<Bytes, Refusal>> {
+        let nodes = self.clone();
+        Box::pin(async move {
+            match method {
+                LIST => {
+                    let unreadable = || Refusal::BadRequest("this asks for no page".to_owned());
+                    let request = ListRequest::read(&body).ok_or_else(unreadable)?;
+                    nodes.list(request).await.map(|page| page.write())
+                }
+                other => Err(unknown(other)),
+            }
+        })
+    }
+
+    fn watch(
+        &self,
+        _: &Identity,
+        method: Method,
+        _: Bytes,
+        _: Push,
+    ) -> BoxFuture<'static, Result<(), Refusal>> {
+        Box::pin(async move { Err(unknown(method)) })
+    }
+}
+
+fn unknown(method: Method) -> Refusal {
+    Refusal::BadRequest(format!("there is no method {}", method.0))
+}

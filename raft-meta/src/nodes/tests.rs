@@ -1,0 +1,253 @@
+//! A member asked over the wire, as nodes ask it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use filegrid_tree::{Change, DirRow, FileRow, Id, Op, Protocol, ROOTS, Row, root_name};
+use uuid::Uuid;
+
+use super::*;
+use crate::config::{Config, Listen};
+use crate::raft::Client;
+use crate::registry;
+use crate::serve::Serving;
+use crate::store::{Batch, Command, Reply, Shipped};
+use crate::wire::{CallError, Destination, Dialer, Identity, Refusal, Security};
+
+const NODE: u64 = 7;
+const TENANT: Uuid = Uuid::from_u128(1);
+
+struct World {
+    directory: tempfile::TempDir,
+    serving: Serving,
+    client: Client,
+}
+
+impl World {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = Config::embedded(directory.path().join("meta"));
+        config.listen = Some(Listen {
+            address: "127.0.0.1:0".parse().unwrap(),
+            advertise: String::new(),
+            security: Security::Plain,
+        });
+        let serving = Serving::start(&config).await.unwrap();
+        let address = format!("127.0.0.1:{}", serving.port().unwrap());
+        let dialer = Dialer::new(&config.cluster, Identity::node("7"), Security::Plain);
+        let client = Client::new(dialer, vec![Destination { member: 1, address }]);
+        Self {
+            directory,
+            serving,
+            client,
+        }
+    }
+
+    async fn ask(&self, command: Command) -> Reply {
+        let answered = self.client.propose(&command.encode().unwrap()).await.unwrap();
+        Reply::decode(&answered.answer).unwrap()
+    }
+
+    /// The tenant, at home on [`NODE`], which is let in.
+    async fn found(&self) {
+        let (key, name) = (TENANT, String::new());
+        for command in [
+            registry::Command::CreateAssociation { key, name },
+            registry::Command::Place {
+                key,
+                node: NODE,
+                from: 0,
+            },
+        ] {
+            let done = self.ask(Command::Registry(command)).await;
+            assert_eq!(done, Reply::Registry(Ok(registry::Outcome::Done)));
+        }
+        let entered = self.ask(Command::Enter { node: NODE, logs: 1 }).await;
+        assert_eq!(
+            entered,
+            Reply::Entered {
+                epoch: 1,
+                applied: vec![0]
+            }
+        );
+    }
+
+    async fn ship(&self, first: u64, as_of_ms: i64, ops: Vec<Op>) -> Reply {
+        let change = Change {
+            association: *TENANT.as_bytes(),
+            time: 0,
+            protocol: Protocol::Api,
+            ops,
+        };
+        let changes = vec![Shipped {
+            generation: 1,
+            change: change.encode(),
+        }];
+        self.ask(Command::Ship(Batch {
+            node: NODE,
+            log: 0,
+            epoch: 1,
+            first,
+            as_of_ms,
+            changes,
+        }))
+        .await
+    }
+
+    async fn list(&self, request: &ListRequest) -> Result<Page, CallError> {
+        let answer = self.client.call(LIST, request.write()).await?;
+        Ok(Page::read(answer).unwrap())
+    }
+}
+
+fn request(path: &str) -> ListRequest {
+    ListRequest {
+        association: TENANT,
+        path: path.to_owned(),
+        after: None,
+        shows: Vec::new(),
+        patience_ms: 5000,
+        entries: u64::MAX,
+    }
+}
+
+fn put(directory: Id, name: &str, row: Row) -> Op {
+    Op::Put {
+        directory,
+        name: name.to_owned(),
+        row,
+        released: Vec::new(),
+        linked: Vec::new(),
+        was_unsummed: false,
+    }
+}
+
+fn root() -> Op {
+    let row = DirRow {
+        id: Id(*TENANT.as_bytes()),
+        created_at: 1,
+        updated_at: None,
+        mtime: 1,
+        protocol: Protocol::Api,
+    };
+    put(ROOTS, &root_name(TENANT.as_bytes()), Row::Dir(row))
+}
+
+fn file(name: &str, sha256: Option<[u8; 32]>, updated_at: Option<i64>) -> Op {
+    let row = FileRow {
+        size: 3,
+        extents: Vec::new(),
+        version: 1,
+        crc32: 0,
+        sha256,
+        created_at: -5,
+        updated_at,
+        mtime: 7,
+        protocol: Protocol::Sftp,
+    };
+    put(Id(*TENANT.as_bytes()), name, Row::File(row))
+}
+
+fn paths(page: &Page) -> Vec<String> {
+    page.entries().map(|entry| entry.path.to_owned()).collect()
+}
+
+#[tokio::test]
+async fn pages_over_the_wire_add_up() {
+    let world = World::start().await;
+    world.found().await;
+    let files = ["a", "b", "c"].map(|name| file(name, (name == "b").then_some([9; 32]), Some(8)));
+    assert_eq!(world.ship(1, 40, vec![root()]).await, Reply::Applied(1));
+    assert_eq!(world.ship(2, 50, files.into()).await, Reply::Applied(2));
+    let all = world.list(&request("/")).await.unwrap();
+    assert_eq!(paths(&all), ["/", "/a", "/b", "/c"]);
+    assert_eq!((all.found, all.more, all.as_of_ms), (true, false, Some(50)));
+    let entry = all.entries().nth(2).unwrap();
+    let shown = (entry.is_dir, entry.size, entry.sha256, entry.protocol);
+    assert_eq!(shown, (false, 3, Some(&[9; 32]), Protocol::Sftp));
+    assert_eq!(
+        (entry.mtime, entry.created_at, entry.updated_at),
+        (7, -5, Some(8))
+    );
+    let first = ListRequest {
+        entries: 2,
+        ..request("/")
+    };
+    let page = world.list(&first).await.unwrap();
+    assert_eq!((paths(&page), page.more), (vec!["/".into(), "/a".into()], true));
+    let rest = ListRequest {
+        after: Some("/a".to_owned()),
+        ..request("/")
+    };
+    assert_eq!(paths(&world.list(&rest).await.unwrap()), ["/b", "/c"]);
+    let nowhere = world.list(&request("/nope")).await.unwrap();
+    assert_eq!((nowhere.found, nowhere.entries().count()), (false, 0));
+    world.serving.stop().await;
+    drop(world.directory);
+}
+
+#[tokio::test]
+async fn a_page_waits_for_what_it_has_to_show() {
+    let world = World::start().await;
+    world.found().await;
+    let event = Event {
+        node: NODE,
+        log: 0,
+        sequence: 2,
+    };
+    let waiting = ListRequest {
+        shows: vec![event],
+        ..request("/")
+    };
+    let (page, shipped) = tokio::join!(world.list(&waiting), async {
+        world.ship(1, 1, vec![root()]).await;
+        world.ship(2, 1, vec![file("a", None, None)]).await
+    });
+    assert_eq!(shipped, Reply::Applied(2));
+    assert_eq!(paths(&page.unwrap()), ["/", "/a"]);
+    let never = Event { sequence: 3, ..event };
+    let impatient = ListRequest {
+        shows: vec![never],
+        patience_ms: 20,
+        ..request("/")
+    };
+    let late = world.list(&impatient).await;
+    assert!(
+        matches!(late, Err(CallError::Refused(Refusal::NotNow(_)))),
+        "{late:?}"
+    );
+    let nodes = world.serving.nodes();
+    let stranger = Event { node: 8, ..event };
+    let late = nodes.wait_for(&[stranger], Duration::from_millis(20)).await;
+    assert!(matches!(late, Err(Refusal::NotNow(_))));
+    world.serving.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_refused() {
+    let world = World::start().await;
+    let up = ListRequest {
+        path: "/..".to_owned(),
+        ..request("/")
+    };
+    let unknown = crate::wire::Method(LIST.0 + 999);
+    for (method, body) in [
+        (LIST, Bytes::from_static(b"{}")),
+        (LIST, Bytes::from_static(b"\xff")),
+        (LIST, up.write()),
+        (unknown, Bytes::new()),
+    ] {
+        let refused = world.client.call(method, body).await;
+        assert!(
+            matches!(refused, Err(CallError::Refused(Refusal::BadRequest(_)))),
+            "{refused:?}"
+        );
+    }
+    let page = world.list(&request("/")).await.unwrap();
+    assert!(!page.found && page.as_of_ms.is_none());
+    let bytes = page.write();
+    for end in 0..bytes.len() {
+        assert!(Page::read(bytes.slice(..end)).is_none());
+    }
+    world.serving.stop().await;
+}
