@@ -126,11 +126,20 @@ impl Recovered {
         // What only holds batches behind the end holds nothing.
         let holds =
             |generation: u64, segment: &Segment| generation <= end.generation && !empty(segment.number);
-        let (sealed, free): (BTreeMap<_, _>, BTreeMap<_, _>) = used
+        let (sealed, rest): (BTreeMap<_, _>, BTreeMap<_, _>) = used
             .into_iter()
             .partition(|(generation, segment)| holds(*generation, segment));
-        let mut ready = blank;
-        ready.extend(free.into_values());
+        let (mut ready, damaged): (Vec<_>, Vec<_>) = blank
+            .into_iter()
+            .chain(rest.into_values())
+            .partition(|segment| empty(segment.number));
+        for segment in damaged {
+            tracing::error!(
+                segment = segment.number,
+                directory = %directory.display(),
+                "a segment of the log is damaged at byte 0: it is left alone, since there are files in it"
+            );
+        }
         let mut highest = highest;
         let active = match ready.pop() {
             Some(segment) => segment,
@@ -174,7 +183,7 @@ impl Recovered {
 struct Found {
     /// Segments by the generation in their first header.
     used: BTreeMap<u64, Segment>,
-    /// Segments that show no header at their beginning.
+    /// Segments that show no header at their beginning, or a damaged one.
     blank: Vec<Segment>,
     /// Files of segments that were never finished, or half removed.
     stale: Vec<PathBuf>,
@@ -215,16 +224,29 @@ impl Found {
             }
             let head = read(&segment.file, 0, BLOCK_BYTES).await?;
             match BatchHeader::decode(&head).filter(|header| header.offset == 0) {
-                Some(header) => {
-                    // Two segments of one generation cannot be: the later one is blank by its sum.
-                    if let Some(other) = found.used.insert(header.generation, segment) {
-                        found.blank.push(other);
-                    }
-                }
+                Some(header) => found.add(header.generation, segment).await?,
                 None => found.blank.push(segment),
             }
         }
         Ok(found)
+    }
+
+    /// Notes a segment under the generation in its first header. Two of one generation cannot be: one of the headers is
+    /// damaged, and says so by its sum.
+    async fn add(&mut self, generation: u64, segment: Segment) -> Result<(), LogError> {
+        let Some(other) = self.used.remove(&generation) else {
+            self.used.insert(generation, segment);
+            return Ok(());
+        };
+        let first = read_batch(&other.file, 0, other.bytes).await?;
+        let (good, damaged) = if first.is_some_and(|(header, batch)| header.matches(&batch)) {
+            (other, segment)
+        } else {
+            (segment, other)
+        };
+        self.used.insert(generation, good);
+        self.blank.push(damaged);
+        Ok(())
     }
 
     /// Follows the chain and says where it ends.
