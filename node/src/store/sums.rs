@@ -149,7 +149,10 @@ impl Store {
                 if let Some(row) = self.file_at(directory, &name)?
                     && let Some(file) = self.open_row(&association, row)?
                 {
-                    self.scrub_file(association, file).await?;
+                    match self.scrub_file(association, file).await {
+                        Ok(()) | Err(StoreError::Damaged(_)) => {}
+                        Err(error) => return Err(error),
+                    }
                 }
                 return Ok(None);
             }
