@@ -67,6 +67,12 @@ impl SimDisk {
         self.world.borrow().used_bytes()
     }
 
+    /// Bytes that still fit.
+    #[must_use]
+    pub fn free_bytes(&self) -> u64 {
+        self.world.borrow().free_bytes()
+    }
+
     /// Sets what goes wrong from now on; operations are counted anew.
     pub fn set_faults(&self, faults: Faults) {
         self.world.borrow_mut().set_faults(faults);

@@ -7,7 +7,7 @@ use filegrid_tree::{BlobId, DirId, Id, ROOTS, Row, keys};
 use super::life::LOGS;
 use crate::disk::sim::SimDisk;
 use crate::store::blob_row::{BlobRow, Whereabouts};
-use crate::store::log::footprint;
+use crate::store::log::{Position, footprint};
 use crate::store::log_of;
 use crate::store::rows::ModelRows;
 
@@ -81,25 +81,25 @@ pub(super) fn audit(rows: &ModelRows) {
     assert_eq!(held.collect::<BTreeSet<_>>(), places, "places of directories");
 }
 
-/// The files of large blobs are those of the blobs that rows refer to.
-pub(super) fn files_are_those_of_rows(disk: &SimDisk, rows: &ModelRows) {
+/// The large blobs that rows refer to.
+pub(super) fn large_blobs(rows: &ModelRows) -> BTreeSet<String> {
     let map = rows.dump();
     let large = with_prefix(&map, b'b').filter(|(_, value)| {
         let row = BlobRow::decode(value).unwrap();
         row.place == Whereabouts::File
     });
-    let known: BTreeSet<String> = large
+    large
         .map(|(key, _)| Id(key[1..].try_into().unwrap()).to_string())
-        .collect();
-    let files = disk.files(|path| path.components().any(|part| part.as_os_str() == "blobs"));
-    let found: BTreeSet<String> = files
-        .iter()
+        .collect()
+}
+
+/// The large blobs whose files are in a directory of that name.
+pub(super) fn blobs_in(disk: &SimDisk, directory: &str) -> BTreeSet<String> {
+    let is_in = |path: &std::path::Path| path.components().any(|part| part.as_os_str() == directory);
+    let files = disk.files(is_in).into_iter();
+    files
         .map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(
-        found, known,
-        "files of large blobs, and blobs that are referred to"
-    );
+        .collect()
 }
 
 /// Directories that wait to be purged.
@@ -107,12 +107,21 @@ pub(super) fn detached(rows: &ModelRows) -> usize {
     with_prefix(&rows.dump(), b'q').count()
 }
 
-/// The last change of a log that the tree has.
-pub(super) fn end_of(rows: &ModelRows, log: u8) -> u64 {
+/// Segments of a log in which there are files.
+pub(super) fn segments_in_use(rows: &ModelRows, log: u8) -> usize {
+    rows.dump().range(vec![b's', log]..vec![b's', log + 1]).count()
+}
+
+/// How far the tree has a log.
+pub(super) fn noted(rows: &ModelRows, log: u8) -> Option<Position> {
     let map = rows.dump();
     let noted = map.get([b'a', log].as_slice());
-    let noted = noted.map(|value| serde_json::from_slice::<serde_json::Value>(value).unwrap());
-    noted.map_or(0, |noted| noted["sequence"].as_u64().unwrap())
+    noted.map(|value| serde_json::from_slice(value).unwrap())
+}
+
+/// The last change of a log that the tree has.
+pub(super) fn end_of(rows: &ModelRows, log: u8) -> u64 {
+    noted(rows, log).map_or(0, |noted| noted.sequence)
 }
 
 fn with_prefix(map: &Map, prefix: u8) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {

@@ -127,3 +127,22 @@ fn the_scrub_takes_a_damaged_large_blob_away_and_leaves_the_others() {
     round(&mut life, &mut Scrub::default());
     assert_eq!(disk.files(is_in("damaged")).len(), 1);
 }
+
+#[test]
+fn a_damaged_state_is_refused_and_never_taken_for_a_fresh_node() {
+    let disk = SimDisk::new(1, Faults::default());
+    let rows = ModelRows::default();
+    drop(Life::open(&disk, &rows).unwrap());
+    let state = data().join("state");
+    let (_, length) = disk.files(|path| path == state)[0];
+    for bit in 0..length * 8 {
+        disk.flip_bit(&state, bit);
+        let refused = Life::open(&disk, &rows).err();
+        assert!(
+            matches!(refused, Some(StoreError::Damaged(_))),
+            "bit {bit}: {refused:?}"
+        );
+        disk.flip_bit(&state, bit);
+    }
+    assert!(Life::open(&disk, &rows).is_ok());
+}

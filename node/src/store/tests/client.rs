@@ -9,6 +9,7 @@ use filegrid_tree::{
 use super::group::{Body, Contents, Group, LARGE_BYTES, SharedGroup, Step};
 use super::life::turns;
 use crate::disk::sim::{Random, SimDisk};
+use crate::limits::{BLOCK_BYTES, INLINE_MAX_BYTES};
 use crate::ring::AlignedBuf;
 use crate::store::{InlineBlob, PinSet, Receipt, Staged, Store, StoreError};
 
@@ -104,7 +105,7 @@ impl Client {
         }
         let at = usize::try_from(self.random.below(files.len() as u64)).unwrap();
         let (path, old) = files[at].clone();
-        if old.bytes.len() as u64 > 2 * LARGE_BYTES {
+        if old.bytes.len() > 2 * INLINE_MAX_BYTES {
             return true;
         }
         let more = Body::random(&mut self.random);
@@ -119,6 +120,7 @@ impl Client {
             panic!("{path} was acknowledged and is not there")
         };
         let body = Body::new([old.bytes.as_slice(), &more.bytes].concat());
+        body.damaged.set(old.damaged.get());
         let content = FileContent {
             extents: [row.extents, added.extents].concat(),
             size: body.bytes.len() as u64,
@@ -144,6 +146,9 @@ impl Client {
     /// Stores bytes and never refers to them.
     async fn give_up(&mut self, group: &SharedGroup) -> bool {
         let association = group.borrow().association;
+        if self.random.one_in(4) {
+            return self.break_off(&association).await;
+        }
         let body = Body::random(&mut self.random);
         let mut blobs = Blobs::default();
         let stored = self.store_body(&association, &body, &mut blobs).await;
@@ -154,6 +159,20 @@ impl Client {
                 true
             }
             Err(error) => self.refused(&association, &error, blobs).await,
+        }
+    }
+
+    /// Begins a large blob and does not finish it.
+    async fn break_off(&mut self, association: &[u8; 16]) -> bool {
+        let begun = async {
+            let mut writer = self.store.blob_writer(association).await?;
+            let mut buffer = AlignedBuf::with_capacity(BLOCK_BYTES);
+            buffer.resize_zeroed(BLOCK_BYTES);
+            writer.write(buffer).await
+        };
+        match begun.await {
+            Ok(_) => true,
+            Err(error) => self.refused(association, &error, Blobs::default()).await,
         }
     }
 
@@ -169,10 +188,23 @@ impl Client {
         group.borrow_mut().pending = after;
         let riding = std::mem::take(&mut blobs.riding);
         let staged = std::mem::take(&mut blobs.staged);
-        let done = self
+        let commit = self
             .store
-            .commit(association, Protocol::Api, command, riding, staged)
-            .await;
+            .commit(association, Protocol::Api, command, riding, staged);
+        let done = if self.random.one_in(12) {
+            let impatience = turns(self.random.below(30));
+            futures::pin_mut!(commit, impatience);
+            match futures::future::select(commit, impatience).await {
+                futures::future::Either::Left((done, _)) => done,
+                // The connection is gone, and what was stored with it. The change happens all the same, or not.
+                futures::future::Either::Right(_) => {
+                    self.groups.retain(|other| !Rc::ptr_eq(other, group));
+                    return !self.groups.is_empty();
+                }
+            }
+        } else {
+            commit.await
+        };
         match done {
             Ok(Receipt {
                 sequence, log: of, ..

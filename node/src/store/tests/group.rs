@@ -1,6 +1,6 @@
 //! What is known of a directory that one client changes: all that it may hold now.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -8,25 +8,33 @@ use std::rc::Rc;
 use filegrid_tree::{RowRef, TreePath, View, walk};
 
 use crate::disk::sim::Random;
+use crate::limits::INLINE_MAX_BYTES;
 
 /// The bytes of a file.
 #[derive(PartialEq, Eq)]
 pub(super) struct Body {
     pub(super) bytes: Vec<u8>,
     pub(super) crc32: u32,
+    /// Whether the disk holds other bytes by now.
+    pub(super) damaged: Cell<bool>,
 }
 
 impl Body {
     pub(super) fn new(bytes: Vec<u8>) -> Rc<Self> {
         let crc32 = crc32fast::hash(&bytes);
-        Rc::new(Self { bytes, crc32 })
+        Rc::new(Self {
+            bytes,
+            crc32,
+            damaged: Cell::new(false),
+        })
     }
 
     /// Mostly a small one, at times one that becomes a file, seldom an empty one.
     pub(super) fn random(random: &mut Random) -> Rc<Self> {
-        let length = match random.below(24) {
+        let length = match random.below(30) {
             0 => 0,
-            1 => LARGE_BYTES + random.below(100_000),
+            // The scrub looks at no smaller ones.
+            1 => INLINE_MAX_BYTES as u64 + 1 + random.below(20_000),
             2..=4 => random.below(LARGE_BYTES),
             _ => random.below(2000),
         };
@@ -237,24 +245,37 @@ impl Group {
         );
     }
 
-    /// Takes what was found after a start for what it holds, if it may be. `end` is the last change of the log; `lost`
-    /// says that changes behind it may be gone although they were acknowledged.
-    pub(super) fn recovered(&mut self, view: &dyn View, end: u64, lost: bool) {
+    /// Takes what a view shows for what it holds from change `end` on: nothing is under way.
+    pub(super) fn decide(&mut self, view: &dyn View, end: u64) {
+        self.check(view);
+        let found = shown(view, self.association, &self.tree_path());
+        if let Some(contents) = self.pending.take().filter(|contents| contents.is(&found)) {
+            self.history.push((end, contents));
+        }
+    }
+
+    /// Takes what was found after a start for what it holds, if it may be. `end` is the last change of the log; with
+    /// `may_lose` changes behind it may be gone although they were acknowledged. Says whether some are.
+    pub(super) fn recovered(&mut self, view: &dyn View, end: u64, may_lose: bool) -> bool {
         let last = self.history.last().unwrap().0;
+        let kept = self.history.partition_point(|(sequence, _)| *sequence <= end);
+        let lost = kept < self.history.len();
         assert!(
-            lost || last <= end,
+            may_lose || !lost,
             "{}: change {last} was acknowledged, but the log ends at {end}",
             self.path
         );
-        let kept = self.history.partition_point(|(sequence, _)| *sequence <= end);
-        if kept < self.history.len() {
+        if lost {
             self.pending = None;
+            self.history.truncate(kept);
         }
-        self.history.truncate(kept);
-        self.check(view);
-        let found = shown(view, self.association, &self.tree_path());
-        let held = self.candidates().find(|contents| contents.is(&found)).cloned();
-        self.history = vec![(0, held.unwrap())];
-        self.pending = None;
+        self.decide(view, end);
+        self.history = self
+            .history
+            .pop()
+            .map(|(_, held)| (0, held))
+            .into_iter()
+            .collect();
+        lost
     }
 }

@@ -5,6 +5,7 @@
 mod audit;
 mod cases;
 mod client;
+mod damage;
 mod group;
 mod life;
 mod orphans;

@@ -1,6 +1,5 @@
 //! Readers beside the clients: what they have opened stays what it was, and what they list is whole.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use filegrid_tree::{TreeError, TreePath};
@@ -16,8 +15,6 @@ pub(super) struct Reader {
     pub(super) disk: SimDisk,
     pub(super) groups: Vec<SharedGroup>,
     pub(super) random: Random,
-    /// Bits that were flipped in this run: some files may be damaged.
-    pub(super) flips: Rc<Cell<u32>>,
 }
 
 impl Reader {
@@ -88,7 +85,7 @@ impl Reader {
                 Ok((bytes, verified)) => {
                     let end = at + bytes.len();
                     assert!(!bytes.is_empty(), "{path} ends at byte {at}");
-                    let may_be_damaged = self.flips.get() > 0 && !verified;
+                    let may_be_damaged = body.damaged.get() && !verified;
                     assert!(
                         bytes == body.bytes[at..end] || may_be_damaged,
                         "{path}: other bytes behind byte {at}"
@@ -96,7 +93,7 @@ impl Reader {
                     at = end;
                 }
                 Err(_) if self.disk.is_down() => return,
-                Err(StoreError::Damaged(_)) if self.flips.get() > 0 => return,
+                Err(StoreError::Damaged(_)) if body.damaged.get() => return,
                 Err(error) => panic!("{path} at byte {at}: {error}"),
             }
         }
