@@ -35,6 +35,15 @@ pub(crate) struct Housekeeping<'a> {
 }
 
 impl Housekeeping<'_> {
+    /// Notes whether there is room for uploads. Has to be known before the first one comes.
+    pub(crate) async fn look_at_space(&self) {
+        let free = self.store.free_bytes().await;
+        let low = free.is_some_and(|free| free < self.config.low_water_bytes);
+        for (_, owner) in self.owners {
+            owner.set_low_on_space(low);
+        }
+    }
+
     /// Goes on until the node is to stop.
     ///
     /// # Errors
@@ -47,11 +56,9 @@ impl Housekeeping<'_> {
         while !stop.load(Ordering::Acquire) {
             ring::sleep(HOUSEKEEPING).await;
             turn += 1;
-            let free = self.store.free_bytes().await;
-            let low = free.is_some_and(|free| free < self.config.low_water_bytes);
+            self.look_at_space().await;
             self.store.remove_abandoned().await;
             for (log, owner) in self.owners {
-                owner.set_low_on_space(low);
                 let done = tidy(owner, turn).await;
                 if owner.is_fenced() {
                     return Err(format!("log {log} is fenced"));

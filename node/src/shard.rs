@@ -128,6 +128,14 @@ async fn live(
         tracing::debug!(log, shard = number, "owner open");
         ring::spawn(Store::serve(Rc::clone(owner), requests, Rc::clone(&spawn)));
     }
+    let looked_after = Housekeeping {
+        owners: &owners,
+        store: &store,
+        config: &config,
+        registrar: &registrar,
+        prepared: &prepared,
+    };
+    looked_after.look_at_space().await;
     let api = Rc::new(Api {
         store: store.clone(),
         authenticator: Authenticator::new(Arc::clone(&registry)),
@@ -193,13 +201,6 @@ async fn live(
         let bytes_s = (u64::from(config.raw.scrub_mib_s) << 20) / u64::from(config.shards.max(1));
         ring::spawn(scrub(store.clone(), bytes_s));
     }
-    let looked_after = Housekeeping {
-        owners: &owners,
-        store: &store,
-        config: &config,
-        registrar: &registrar,
-        prepared: &prepared,
-    };
     looked_after.run(number, &stop).await?;
     let cut_off = drain
         .drain(&[sweeper, ftp_sweeper], Duration::from_secs(config.raw.drain_s))

@@ -127,7 +127,10 @@ impl Worker {
                     self.files = after;
                     self.acknowledged += 1;
                 }
-                Some(other) => panic!("{other}: {}", String::from_utf8_lossy(&bytes[..bytes.len().min(500)])),
+                Some(other) => panic!(
+                    "{other}: {}",
+                    String::from_utf8_lossy(&bytes[..bytes.len().min(500)])
+                ),
                 None => {
                     self.instead = Some(after);
                     return;

@@ -26,8 +26,11 @@ fn a_prepared_download_answers_conditions_and_ranges() {
         assert_eq!(whole.field("accept-ranges"), Some("bytes"));
         assert_eq!(whole.field("content-length"), Some(size.to_string().as_str()));
         let head = server.request(&server.token, "HEAD", &target, &[], b"");
+        let ranged = server.request(&server.token, "HEAD", &target, &[("Range", "bytes=0-1")], b"");
+        assert_eq!((head.status, ranged.status), (200, 200));
         for name in ["content-length", "content-type", "content-disposition", "etag"] {
             assert_eq!(head.field(name), whole.field(name), "{name}");
+            assert_eq!(ranged.field(name), whole.field(name), "{name}");
         }
         let with = |fields: &[(&str, &str)]| get(&server, &target, fields);
         assert_eq!(with(&[("If-None-Match", &etag)]).status, 304);

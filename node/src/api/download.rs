@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::http::conditional::{Validators, Verdict, http_date};
 use crate::http::exchange::{BodyLength, Exchange, Reply, ReplyHead};
 use crate::http::names::{Disposition, content_disposition, is_active, media_type};
-use crate::http::range::{Ranges, byte_ranges, parse};
+use crate::http::range::{Ranges, byte_ranges};
 use crate::http::urlencoded::parameter;
 use crate::send::send;
 use crate::store::{Content, Opened, Piece};
@@ -63,11 +63,7 @@ impl Api {
             }
             Verdict::Proceed => {}
         }
-        let asked = exchange
-            .head()
-            .header("range")
-            .filter(|_| validators.range_applies(exchange.head()));
-        let ranges = asked.map_or(Ranges::Whole, |field| parse(field, row.size));
+        let ranges = validators.ranges(exchange.head(), row.size);
         let status = if matches!(ranges, Ranges::Some(_)) {
             206
         } else {

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::http::conditional::{Validators, Verdict};
 use crate::http::exchange::{BodyLength, Exchange, Reply, ReplyHead};
 use crate::http::names::{Disposition, content_disposition};
-use crate::http::range::{Ranges, byte_ranges, parse};
+use crate::http::range::{Ranges, byte_ranges};
 use crate::http::urlencoded::parameter;
 use crate::send::send;
 
@@ -48,11 +48,7 @@ impl Api {
             }
             Verdict::Proceed => {}
         }
-        let asked = exchange
-            .head()
-            .header("range")
-            .filter(|_| validators.range_applies(exchange.head()));
-        let ranges = match asked.map_or(Ranges::Whole, |field| parse(field, length)) {
+        let ranges = match validators.ranges(exchange.head(), length) {
             Ranges::Whole => None,
             Ranges::Some(ranges) => Some(ranges),
             Ranges::Unsatisfiable => return Err(Error::RangeNotSatisfiable { len: length }),

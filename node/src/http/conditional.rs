@@ -3,6 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::exchange::RequestHead;
+use super::range::{Ranges, parse};
 
 /// What the conditions of a request come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,14 +53,21 @@ impl Validators<'_> {
     }
 
     /// Whether a `Range` counts: there is no `If-Range`, or it names exactly this representation (§13.1.5).
-    #[must_use]
-    pub fn range_applies(&self, head: &RequestHead) -> bool {
+    fn range_applies(&self, head: &RequestHead) -> bool {
         match head.header("if-range").map(<[u8]>::trim_ascii) {
             None => true,
             Some(value) if value.starts_with(b"\"") => value == self.etag.as_bytes(),
             Some(value) if value.starts_with(b"W/") => false,
             Some(value) => date(value).is_some_and(|since| self.modified_s == Some(since)),
         }
+    }
+
+    /// What is asked for of its `length` bytes. A `Range` in anything but a request for content says nothing (§14.2).
+    #[must_use]
+    pub fn ranges(&self, head: &RequestHead, length: u64) -> Ranges {
+        head.header("range")
+            .filter(|_| head.method() != "HEAD" && self.range_applies(head))
+            .map_or(Ranges::Whole, |field| parse(field, length))
     }
 
     /// When it was modified, and the date that a field compares that with; `None` if either is missing.
