@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Place;
 use crate::ftp::state::{Policy, TlsPolicy};
 use crate::store::log::{Durability, LogOptions};
 use crate::tls::CertificateFiles;
@@ -53,6 +54,22 @@ pub struct Raw {
     pub handshakes_max: u32,
     /// The operator's API.
     pub admin: String,
+    /// Members of the metadata cluster; none: one of our own.
+    pub metadata_members: Vec<String>,
+    /// Name of that cluster.
+    pub metadata_cluster: String,
+    /// Certificate of its authority.
+    pub metadata_tls_authority: String,
+    /// Certificate of this node.
+    pub metadata_tls_certificate: String,
+    /// Its key.
+    pub metadata_tls_key: String,
+    /// No TLS, on loopback.
+    pub metadata_plain_text: bool,
+    /// Changes are refused when the log keeps so much for the cluster.
+    pub unshipped_max_mib: u64,
+    /// Or when the cluster has not taken some for so long.
+    pub unshipped_max_s: u64,
     /// Shards; 0: one a core.
     pub shards: u32,
     /// `commit` or `relaxed`.
@@ -113,6 +130,14 @@ impl Default for Raw {
             tls_keys: Vec::new(),
             handshake_timeout_s: 10,
             handshakes_max: 1000,
+            metadata_members: Vec::new(),
+            metadata_cluster: "filegrid".to_owned(),
+            metadata_tls_authority: String::new(),
+            metadata_tls_certificate: String::new(),
+            metadata_tls_key: String::new(),
+            metadata_plain_text: false,
+            unshipped_max_mib: 8192,
+            unshipped_max_s: 3600,
             shards: 0,
             durability: "commit".to_owned(),
             log_segment_mib: 64,
@@ -197,6 +222,8 @@ pub struct Config {
     pub certificates: Vec<CertificateFiles>,
     /// Number of shards, 1 to 127.
     pub shards: u8,
+    /// Where the metadata cluster is.
+    pub metadata: Place,
     /// Options of every log.
     pub log: LogOptions,
     /// Uploads are refused below this many free bytes.
@@ -326,9 +353,29 @@ fn check(raw: Raw) -> Result<Config, String> {
             .collect::<Result<_, _>>()?,
         certificates,
         shards,
+        metadata: metadata(&raw)?,
         log,
         low_water_bytes,
         raw,
+    })
+}
+
+fn metadata(raw: &Raw) -> Result<Place, String> {
+    let named = |error: String| format!("metadata_{error}");
+    let members = filegrid_meta::config::members(&raw.metadata_members).map_err(named)?;
+    if members.is_empty() {
+        return Ok(Place::Embedded(raw.data.join("meta")));
+    }
+    let security = filegrid_meta::config::security(
+        &raw.metadata_tls_authority,
+        &raw.metadata_tls_certificate,
+        &raw.metadata_tls_key,
+        raw.metadata_plain_text,
+    );
+    Ok(Place::Members {
+        members,
+        cluster: raw.metadata_cluster.clone(),
+        security: security.map_err(named)?,
     })
 }
 

@@ -59,6 +59,7 @@ impl Housekeeping<'_> {
             self.look_at_space().await;
             self.store.remove_abandoned().await;
             for (log, owner) in self.owners {
+                owner.set_full(is_full(owner, self.config));
                 let done = tidy(owner, turn).await;
                 if owner.is_fenced() {
                     return Err(format!("log {log} is fenced"));
@@ -83,6 +84,13 @@ impl Housekeeping<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether too much of a log waits for the cluster.
+fn is_full(owner: &Owner, config: &Config) -> bool {
+    let lag_ms = owner.progress().lag_ms(clock::now_ms());
+    lag_ms / 1000 >= config.raw.unshipped_max_s
+        || owner.unshipped_bytes() >> 20 >= config.raw.unshipped_max_mib
 }
 
 /// Gives back what is of no more use. `turn` counts the looks.

@@ -1,7 +1,8 @@
 //! The storage node of filegrid.
 //!
 //! The life of an upload runs down the list in `docs/architecture.md`: `net`, `http`, `auth`, `api`, `multipart`,
-//! `ingest`, `store`, `disk`, `ring`. A module imports from modules further down it, never back up.
+//! `ingest`, `store`, `disk`, `ring`. A module imports from modules further down it, never back up. `feed` takes changes
+//! from the `store` to the `cluster`, which `api` asks.
 
 pub mod api;
 pub mod archive;
@@ -12,6 +13,7 @@ pub mod cluster;
 pub mod config;
 pub mod disk;
 pub mod error;
+pub mod feed;
 pub mod ftp;
 mod housekeeping;
 pub mod http;

@@ -95,6 +95,31 @@ pub const HANDOFF_AFTER_COUNT: u32 = 4;
 pub const TREE_CACHE_BYTES: u64 = 256 << 20;
 /// Rows gathered in memory before the local tree writes them out.
 pub const TREE_MEMTABLE_BYTES: u64 = 64 << 20;
+/// Newest changes of a log kept in memory for the metadata cluster: some 10,000. One that is further behind has them read
+/// from the log.
+pub const TAIL_MAX_BYTES: usize = 4 << 20;
+/// Changes sent to the cluster in one batch, and their bytes: a fraction of a millisecond of a member's time.
+pub const SHIP_MAX_COUNT: usize = 512;
+/// See [`SHIP_MAX_COUNT`].
+pub const SHIP_MAX_BYTES: usize = 64 << 10;
+/// From one batch to the next, unless that is full: each costs a flush of the members' disks.
+pub const SHIP_EVERY_MS: u64 = 5;
+/// Pause before a batch is sent again that was not taken, at first, and at most.
+pub const SHIP_RETRY_MIN_MS: u64 = 20;
+/// See [`SHIP_RETRY_MIN_MS`].
+pub const SHIP_RETRY_MAX_MS: u64 = 1000;
+/// How often a node that has nothing to ship says so, to members elsewhere: what its silence adds to what they know.
+pub const SHIP_SIGN_MS: u64 = 1000;
+/// How often a node looks whether the cluster knows its associations.
+pub const HOMES_LOOK_MS: u64 = 250;
+/// When clients are told to come again while the cluster is too far behind.
+pub const BEHIND_RETRY_S: u64 = 5;
+/// How long a listing waits for the event of `After`: part of the wire contract.
+pub const AFTER_PATIENCE_MS: u64 = 5000;
+/// How long a listing waits for what was changed on this node before; then it shows what the cluster has.
+pub const OWN_PATIENCE_MS: u64 = 1000;
+/// When clients are told to come again whose listing the cluster cannot answer.
+pub const LIST_RETRY_S: u64 = 1;
 /// `DATA/state`: a few hundred bytes, and a position for each of at most 255 logs.
 pub const STATE_MAX_BYTES: usize = 64 << 10;
 /// Segments that a shard keeps open for reading.

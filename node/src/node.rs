@@ -12,7 +12,7 @@ use futures::channel::mpsc as asynchronous;
 
 use crate::api::Prepared;
 use crate::auth::{self, First, Login, Registrar};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Us};
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
 use crate::ftp::PublicAddresses;
@@ -36,7 +36,7 @@ pub struct Node {
     /// Number of its logs.
     logs: u8,
     shards: Vec<ShardThread>,
-    cluster: Cluster,
+    cluster: Arc<Cluster>,
     stop: Arc<AtomicBool>,
     /// Where it listens.
     pub addresses: Addresses,
@@ -73,7 +73,12 @@ impl Node {
             config.raw.token_lifetime_s,
         )?;
         let registrar = Registrar::start(Arc::clone(&registry))?;
-        let cluster = Cluster::start(&config.data)?;
+        let us = Us {
+            node: state.node,
+            logs: state.logs,
+            registry: Arc::clone(&registry),
+        };
+        let cluster = Cluster::start(config.metadata.clone(), us)?;
         let rows: Arc<dyn Rows> =
             Arc::new(FjallRows::open(&config.data.join("tree")).map_err(|error| error.to_string())?);
         let shards = usize::from(config.shards);
@@ -132,6 +137,7 @@ impl Node {
                 login: Arc::clone(&login),
                 registrar: Arc::clone(&registrar),
                 prepared: Arc::clone(&prepared),
+                cluster: Arc::clone(&cluster),
                 tls: tls.clone(),
                 ftp_public: Arc::clone(&ftp_public),
                 admission: Arc::clone(&admission),

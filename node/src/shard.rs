@@ -11,8 +11,10 @@ use futures::channel::{mpsc, oneshot};
 
 use crate::api::{Admin, Api, Prepared};
 use crate::auth::{Authenticator, Login, Registrar, RegistryFile};
+use crate::cluster::Cluster;
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
+use crate::feed::Feeder;
 use crate::ftp::{self, Ftp, PublicAddresses, Sessions};
 use crate::housekeeping::{Housekeeping, scrub, sum, sweep};
 use crate::http::exchange::{self, TOO_MANY, resume, serve_plain, serve_tls};
@@ -43,6 +45,8 @@ pub struct ShardParts {
     pub registrar: Arc<Registrar>,
     /// Prepared downloads.
     pub prepared: Arc<Prepared>,
+    /// The metadata cluster.
+    pub cluster: Arc<Cluster>,
     /// Certificates and sessions, if a listener needs them.
     pub tls: Option<Arc<Tls>>,
     /// What PASV tells.
@@ -112,6 +116,7 @@ async fn live(
         login,
         registrar,
         prepared,
+        cluster,
         tls,
         ftp_public,
         admission,
@@ -123,6 +128,9 @@ async fn live(
         ..
     } = parts;
     let drained = Drained(drained);
+    for (log, owner) in &owners {
+        ring::spawn(Feeder::new(Rc::clone(owner), *log, Arc::clone(&cluster)).run());
+    }
     ensure_roots(&owners, &store, &registry).await?;
     for ((log, requests), (_, owner)) in owned.into_iter().zip(&owners) {
         tracing::debug!(log, shard = number, "owner open");
@@ -142,6 +150,7 @@ async fn live(
         login: Arc::clone(&login),
         registrar: Arc::clone(&registrar),
         prepared: Arc::clone(&prepared),
+        cluster,
         config: Arc::clone(&config),
     });
     let admin = Rc::new(Admin {

@@ -224,7 +224,12 @@ fn check(raw: Raw) -> Result<Config, String> {
     if raw.cluster.is_empty() || raw.cluster.len() > 64 {
         return Err("cluster: 1 to 64 bytes".to_owned());
     }
-    let security = security(&raw)?;
+    let security = security(
+        &raw.tls_authority,
+        &raw.tls_certificate,
+        &raw.tls_key,
+        raw.plain_text,
+    )?;
     security
         .allows(&address)
         .map_err(|why| format!("listen: {why}"))?;
@@ -271,8 +276,12 @@ fn check(raw: Raw) -> Result<Config, String> {
     })
 }
 
-/// Reads `1@host:port`.
-fn members(texts: &[String]) -> Result<Vec<Destination>, String> {
+/// Reads members, each like `1@host:port`.
+///
+/// # Errors
+///
+/// A text that names the one that is not like that, or is there twice.
+pub fn members(texts: &[String]) -> Result<Vec<Destination>, String> {
     let mut members = Vec::with_capacity(texts.len());
     for text in texts {
         let wrong = || format!("members: {text} is not like 1@10.0.0.1:8090");
@@ -289,9 +298,19 @@ fn members(texts: &[String]) -> Result<Vec<Destination>, String> {
     Ok(members)
 }
 
-fn security(raw: &Raw) -> Result<Security, String> {
-    let files = [&raw.tls_authority, &raw.tls_certificate, &raw.tls_key];
-    match (files.iter().all(|file| file.is_empty()), raw.plain_text) {
+/// How connections are kept from others, by three files in PEM: the authority's certificate, one's own, its key.
+///
+/// # Errors
+///
+/// A text that says what is wrong.
+pub fn security(
+    tls_authority: &str,
+    tls_certificate: &str,
+    tls_key: &str,
+    plain_text: bool,
+) -> Result<Security, String> {
+    let files = [tls_authority, tls_certificate, tls_key];
+    match (files.iter().all(|file| file.is_empty()), plain_text) {
         (true, true) => Ok(Security::Plain),
         (true, false) => Err(
             "set tls_authority, tls_certificate and tls_key; or plain_text = true if all members and nodes are on \
@@ -300,9 +319,9 @@ fn security(raw: &Raw) -> Result<Security, String> {
         ),
         (false, true) => Err("plain_text: not with certificates".to_owned()),
         (false, false) => Security::from_files(&TlsFiles {
-            authority: PathBuf::from(&raw.tls_authority),
-            certificate: PathBuf::from(&raw.tls_certificate),
-            key: PathBuf::from(&raw.tls_key),
+            authority: PathBuf::from(tls_authority),
+            certificate: PathBuf::from(tls_certificate),
+            key: PathBuf::from(tls_key),
         }),
     }
 }

@@ -36,8 +36,8 @@ pub const REJECTED_KEPT_MAX_COUNT: u64 = 1000;
 pub const STORE_CACHE_BYTES: u64 = 256 << 20;
 /// Rows gathered in memory before they are written out.
 pub const STORE_MEMTABLE_BYTES: u64 = 64 << 20;
-/// Entries of one page of the tree, in bytes: a millisecond or two.
-pub const LIST_PAGE_MAX_BYTES: usize = 256 << 10;
+/// Entries of one page of the tree, in bytes: a millisecond of a shard or a member.
+pub const LIST_PAGE_MAX_BYTES: usize = 64 << 10;
 /// How long a page waits for changes that it has to show: part of the wire contract of nodes, with some room.
 pub const LIST_PATIENCE_MAX_MS: u64 = 10_000;
 

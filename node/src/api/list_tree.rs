@@ -1,15 +1,15 @@
 //! `POST /api/list/tree`: everything below a path, streamed.
 
-use std::ops::ControlFlow;
-
-use filegrid_tree::{RowRef, TreeError, TreePath, lookup, walk};
+use filegrid_meta::nodes::{Event, Listed};
+use filegrid_tree::{RowRef, TreeError, TreePath};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Api, path_of, prefix, request, shown};
 use crate::auth::Scope;
 use crate::error::Error;
 use crate::http::exchange::{BodyLength, Exchange};
-use crate::limits::LISTING_PIECE_BYTES;
+use crate::ring;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,9 +20,9 @@ struct Request {
     limit: Option<serde_json::Value>,
     #[serde(rename = "Cursor", default)]
     cursor: Option<String>,
-    /// An event that the listing must show. Every change is in the local tree before it is answered.
+    /// An event that the listing must show.
     #[serde(rename = "After", default)]
-    _after: Option<String>,
+    event: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -47,8 +47,12 @@ impl Api {
             .cursor
             .map(|cursor| path_of(&principal, &cursor))
             .transpose()?;
-        let view = self.store.view();
-        if lookup(view.as_ref(), principal.association, &path)?.is_none() && path != principal.root {
+        let event = request.event.as_deref().map(event).transpose()?;
+        let association = Uuid::from_bytes(principal.association);
+        let log = self.store.log_of(&principal.association);
+        let tree = self.cluster.tree(association, log, event).await?;
+        let mut page = tree.page(&path, after.as_ref(), left).await?;
+        if !page.found && path != principal.root {
             return Err(TreeError::NotFound(path.to_string()).into());
         }
         let lines = exchange
@@ -63,40 +67,33 @@ impl Api {
         let head = self
             .head(exchange, 200)
             .field("Content-Type", kind)
-            .field("Filegrid-Lag-Ms", "0");
+            .field("Filegrid-Lag-Ms", &tree.lag_ms(&page).to_string());
         exchange.start(head, BodyLength::Chunked).await?;
         let root = prefix(&principal);
         let mut piece = if lines { Vec::new() } else { vec![b'['] };
         let mut first = true;
-        while left > 0 {
-            let mut more = None;
-            walk(
-                view.as_ref(),
-                principal.association,
-                &path,
-                after.as_ref(),
-                &mut |path, row| {
-                    if !std::mem::take(&mut first) && !lines {
-                        piece.push(b',');
-                    }
-                    write_entry(&mut piece, shown(&root, path), &row);
-                    if lines {
-                        piece.push(b'\n');
-                    }
-                    left -= 1;
-                    if piece.len() < LISTING_PIECE_BYTES && left > 0 {
-                        return ControlFlow::Continue(());
-                    }
-                    more = TreePath::parse_walked(path).ok();
-                    ControlFlow::Break(())
-                },
-            )?;
-            if more.is_none() {
+        loop {
+            let mut last = None;
+            for entry in page.entries() {
+                if !std::mem::take(&mut first) && !lines {
+                    piece.push(b',');
+                }
+                write_listed(&mut piece, shown(&root, entry.path), &entry);
+                if lines {
+                    piece.push(b'\n');
+                }
+                left -= 1;
+                last = Some(entry.path);
+            }
+            after = last.and_then(|last| TreePath::parse_walked(last).ok());
+            if !page.more || left == 0 || after.is_none() {
                 break;
             }
-            after = more;
             exchange.write(&piece).await?;
             piece.clear();
+            // What goes into the socket at once lets nobody else have a turn.
+            ring::yield_now().await;
+            page = tree.page(&path, after.as_ref(), left).await?;
         }
         if !lines {
             piece.push(b']');
@@ -104,6 +101,12 @@ impl Api {
         exchange.write(&piece).await?;
         exchange.finish().await
     }
+}
+
+/// The change that `After` names.
+fn event(text: &str) -> Result<Event, Error> {
+    let parsed = text.parse::<Event>();
+    parsed.map_err(|error| Error::BadRequest(format!("After: {error}")))
 }
 
 /// Most entries of the answer. Forms send numbers as text.
@@ -120,17 +123,21 @@ fn limit(limit: Option<serde_json::Value>) -> Result<u64, Error> {
 
 /// Adds the JSON of an entry. `path` is shown as it is.
 pub fn write_entry(piece: &mut Vec<u8>, path: &str, row: &RowRef<'_>) {
+    write_listed(piece, path, &Listed::new(path, row));
+}
+
+fn write_listed(piece: &mut Vec<u8>, path: &str, listed: &Listed<'_>) {
     let mut digits = [0; 64];
-    let checksum = row.sha256().map_or("", |sum| hex(sum, &mut digits));
+    let checksum = listed.sha256.map_or("", |sum| hex(sum, &mut digits));
     let entry = Entry {
         path,
-        is_dir: row.is_dir(),
-        size: row.size(),
+        is_dir: listed.is_dir,
+        size: listed.size,
         checksum,
-        protocol: row.protocol().name(),
-        mtime: row.mtime(),
-        created_at: row.created_at(),
-        updated_at: row.updated_at(),
+        protocol: listed.protocol.name(),
+        mtime: listed.mtime,
+        created_at: listed.created_at,
+        updated_at: listed.updated_at,
     };
     // Writing to a vector does not fail.
     let _ = serde_json::to_writer(piece, &entry);

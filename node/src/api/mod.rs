@@ -28,6 +28,7 @@ use std::sync::Arc;
 use filegrid_tree::TreePath;
 
 use crate::auth::{Authenticator, Login, Principal, Registrar, Scope};
+use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::error::Error;
 use crate::http::exchange::{Exchange, Reply, ReplyHead, Service};
@@ -53,6 +54,8 @@ pub struct Api {
     pub registrar: Arc<Registrar>,
     /// Downloads that wait to be fetched, of all shards.
     pub prepared: Arc<Prepared>,
+    /// The metadata cluster.
+    pub cluster: Arc<Cluster>,
     /// The configuration.
     pub config: Arc<Config>,
 }

@@ -1,33 +1,150 @@
-//! The metadata cluster: a member of our own, embedded, with a thread of its own.
+//! The metadata cluster: a member of our own, embedded, or members elsewhere.
+//!
+//! A thread of its own runs what needs tokio. Shards ask it by messages and wait for answers on their own rings; nothing
+//! on the way of an upload waits for it.
 
-use std::path::Path;
+mod session;
+mod tree;
+mod way;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use filegrid_meta::config::Config;
+use filegrid_meta::nodes::{Event, ListRequest, Page};
+use filegrid_meta::raft::Client;
 use filegrid_meta::serve::Serving;
-use tokio::sync::oneshot;
+use filegrid_meta::store::Store;
+use filegrid_meta::wire::{Destination, Dialer, Identity, Security};
+use futures::channel::oneshot;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-/// The way to the cluster. Nothing on the way of an upload waits for it.
+use self::session::Session;
+use self::way::Way;
+use crate::auth::RegistryFile;
+use crate::error::Error;
+use crate::limits::LIST_RETRY_S;
+use crate::store::Progress;
+
+pub use self::tree::Tree;
+
+/// Where the cluster is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A member of our own, alone, with its data in this directory.
+    Embedded(PathBuf),
+    /// Members elsewhere.
+    Members {
+        /// Where they are.
+        members: Vec<Destination>,
+        /// Name of the cluster.
+        cluster: String,
+        /// How connections are kept from others.
+        security: Security,
+    },
+}
+
+/// Who this node is.
+pub struct Us {
+    /// Its identity.
+    pub node: u64,
+    /// Number of its logs.
+    pub logs: u8,
+    /// Its associations.
+    pub registry: Arc<RegistryFile>,
+}
+
+/// Changes of a log, on their way to the cluster.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The log.
+    pub log: u8,
+    /// Sequence of the first.
+    pub first: u64,
+    /// With these all is told that the log had at this time, if they are all.
+    pub as_of_ms: Option<i64>,
+    /// The bytes of each.
+    pub changes: Arc<Vec<Vec<u8>>>,
+}
+
+/// What the cluster has said to a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shipped {
+    /// It has applied all up to this sequence.
+    Applied(u64),
+    /// It lacks the changes from this sequence on.
+    Gap(u64),
+    /// It has let another start of this node in.
+    Fenced,
+    /// It could not be asked, or the outcome is unknown: to be sent again.
+    Away,
+    /// The node stops.
+    Stopped,
+}
+
+/// What shards ask for.
+enum Request {
+    Entered {
+        log: u8,
+        reply: oneshot::Sender<u64>,
+    },
+    Ship {
+        batch: Batch,
+        reply: oneshot::Sender<Shipped>,
+    },
+    Jump {
+        log: u8,
+        to: u64,
+        reply: oneshot::Sender<Shipped>,
+    },
+    Wait {
+        events: Vec<Event>,
+        patience: Duration,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    List {
+        request: ListRequest,
+        reply: oneshot::Sender<Result<Page, Error>>,
+    },
+}
+
+/// The way to the cluster.
 pub struct Cluster {
+    node: u64,
+    is_embedded: bool,
+    requests: mpsc::UnboundedSender<Request>,
+    /// The embedded member's machine, once it is open: read without asking anybody.
+    store: Arc<OnceLock<Arc<Store>>>,
+    logs: Mutex<BTreeMap<u8, Arc<Progress>>>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
     /// Dropped to stop.
-    stop: oneshot::Sender<()>,
+    stop: tokio::sync::oneshot::Sender<()>,
     thread: JoinHandle<()>,
 }
 
 impl Cluster {
-    /// Starts the member whose data is in `DATA/meta`. Does not wait for it.
+    /// Goes to the cluster. Does not wait for it.
     ///
     /// # Errors
     ///
     /// If no thread can be started.
-    pub fn start(data: &Path) -> Result<Self, String> {
-        let config = Config::embedded(data.join("meta"));
-        let (stop, stopped) = oneshot::channel();
+    pub fn start(place: Place, us: Us) -> Result<Arc<Self>, String> {
+        let (requests, asked) = mpsc::unbounded_channel();
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let store = Arc::new(OnceLock::new());
+        let (node, is_embedded) = (us.node, matches!(place, Place::Embedded(_)));
+        let opened = Arc::clone(&store);
         let thread = std::thread::Builder::new().name("metadata".to_owned());
         let thread = thread.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let ended = match runtime {
-                Ok(runtime) => runtime.block_on(live(&config, stopped)),
+                Ok(runtime) => runtime.block_on(live(place, us, &opened, asked, stopped)),
                 Err(error) => Err(format!("cannot start a runtime: {error}")),
             };
             if let Err(error) = ended {
@@ -35,13 +152,29 @@ impl Cluster {
             }
         });
         let thread = thread.map_err(|error| format!("cannot start a thread: {error}"))?;
-        Ok(Self { stop, thread })
+        Ok(Arc::new(Self {
+            node,
+            is_embedded,
+            requests,
+            store,
+            logs: Mutex::default(),
+            running: Mutex::new(Some(Running { stop, thread })),
+        }))
+    }
+
+    /// Whether the member is our own.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        self.is_embedded
     }
 
     /// Whether it still runs. It ends by itself only when it cannot go on.
     #[must_use]
     pub fn is_well(&self) -> bool {
-        !self.thread.is_finished()
+        let running = self.running();
+        running
+            .as_ref()
+            .is_none_or(|running| !running.thread.is_finished())
     }
 
     /// Stops it.
@@ -49,22 +182,117 @@ impl Cluster {
     /// # Errors
     ///
     /// If it has died.
-    pub fn stop(self) -> Result<(), String> {
-        drop(self.stop);
-        self.thread
+    pub fn stop(&self) -> Result<(), String> {
+        let Some(Running { stop, thread }) = self.running().take() else {
+            return Ok(());
+        };
+        drop(stop);
+        thread
             .join()
             .map_err(|_| "the metadata member has died".to_owned())
     }
+
+    /// Makes the progress of a log known, for listings.
+    pub fn adopt(&self, log: u8, progress: Arc<Progress>) {
+        self.logs().insert(log, progress);
+    }
+
+    /// Waits until the cluster has let this start of the node in: the sequence up to which it has a log. `None` if the
+    /// node stops first.
+    pub async fn entered(&self, log: u8) -> Option<u64> {
+        self.ask(|reply| Request::Entered { log, reply }).await
+    }
+
+    /// Ships changes.
+    pub async fn ship(&self, batch: Batch) -> Shipped {
+        let asked = self.ask(|reply| Request::Ship { batch, reply });
+        asked.await.unwrap_or(Shipped::Stopped)
+    }
+
+    /// Has the cluster go on behind a sequence of a log.
+    pub async fn jump(&self, log: u8, to: u64) -> Shipped {
+        let asked = self.ask(|reply| Request::Jump { log, to, reply });
+        asked.await.unwrap_or(Shipped::Stopped)
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).ok()?;
+        answer.await.ok()
+    }
+
+    fn progress(&self, log: u8) -> Option<Arc<Progress>> {
+        self.logs().get(&log).cloned()
+    }
+
+    fn logs(&self) -> MutexGuard<'_, BTreeMap<u8, Arc<Progress>>> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-async fn live(config: &Config, stopped: oneshot::Receiver<()>) -> Result<(), String> {
-    let serving = Serving::start(config).await?;
-    let member = serving.member().clone();
-    let ended = tokio::select! {
-        why = member.failed() => Err(why),
-        _ = stopped => Ok(()),
+fn away(why: impl std::fmt::Display) -> Error {
+    Error::Unavailable {
+        detail: format!("the metadata cluster cannot answer now: {why}"),
+        retry_after: Duration::from_secs(LIST_RETRY_S),
+    }
+}
+
+async fn live(
+    place: Place,
+    us: Us,
+    opened: &OnceLock<Arc<Store>>,
+    mut requests: mpsc::UnboundedReceiver<Request>,
+    mut stopped: tokio::sync::oneshot::Receiver<()>,
+) -> Result<(), String> {
+    let (serving, way) = match place {
+        Place::Embedded(data) => {
+            let config = filegrid_meta::config::Config::embedded(data);
+            let serving = Serving::start(&config).await?;
+            let _ = opened.set(Arc::clone(serving.nodes().store()));
+            let way = Way::Here(serving.nodes().clone());
+            (Some(serving), way)
+        }
+        Place::Members {
+            members,
+            cluster,
+            security,
+        } => {
+            let name = format!("{:016x}", us.node);
+            let dialer = Dialer::new(&cluster, Identity::node(&name), security);
+            (None, Way::There(Client::new(dialer, members)))
+        }
     };
-    drop(member);
-    serving.stop().await;
+    let session = Session::new(way, us);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(&session).attend());
+    let ended = {
+        let failed = async {
+            match &serving {
+                Some(serving) => serving.member().failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(failed);
+        loop {
+            tokio::select! {
+                why = &mut failed => break Err(why),
+                _ = &mut stopped => break Ok(()),
+                Some(request) = requests.recv() => {
+                    tasks.spawn(Arc::clone(&session).answer(request));
+                }
+                Some(_) = tasks.join_next() => {}
+            }
+        }
+    };
+    // The member's log is closed when nobody holds the member any more.
+    tasks.shutdown().await;
+    drop(session);
+    if let Some(serving) = serving {
+        serving.stop().await;
+    }
     ended
 }

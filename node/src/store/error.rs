@@ -25,6 +25,9 @@ pub enum StoreError {
     /// No space for this kind of write.
     #[error("no space left")]
     Full,
+    /// The cluster is too far behind for more changes.
+    #[error("the metadata cluster does not take changes, and too many wait for it already")]
+    Behind,
     /// A write of a log failed earlier, so nothing is acknowledged any more.
     #[error("the log is fenced")]
     Fenced,
@@ -68,6 +71,10 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => Self::StorageFull,
+            StoreError::Behind => Self::Unavailable {
+                detail: error.to_string(),
+                retry_after: Duration::from_secs(limits::BEHIND_RETRY_S),
+            },
             StoreError::Fenced => Self::Fenced,
             StoreError::Damaged(place) => Self::Damaged(place),
             StoreError::Disk(text) => Self::Disk(text),

@@ -43,6 +43,13 @@ pub(super) fn encode(change: &Change, staged: &[(BlobId, Place)]) -> Vec<u8> {
     out
 }
 
+/// The bytes of the change in a payload; `None` if the bytes are none.
+#[must_use]
+pub(super) fn change_of(payload: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = payload.split_first_chunk::<4>()?;
+    rest.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)
+}
+
 /// Reads a payload; `None` if the bytes are none.
 #[must_use]
 pub(super) fn decode(payload: &[u8]) -> Option<ChangeRecord> {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use filegrid_tree::TreePath;
 use futures::future::BoxFuture;
 
-use super::{Event, LIST, ListRequest, Page};
+use super::{Event, HOMES, Homes, LIST, ListRequest, Page};
 use crate::limits::LIST_PATIENCE_MAX_MS;
 use crate::raft::Member;
 use crate::store::Store;
@@ -25,6 +25,12 @@ impl Nodes {
     #[must_use]
     pub fn new(member: Member, store: Arc<Store>) -> Self {
         Self { member, store }
+    }
+
+    /// The member.
+    #[must_use]
+    pub fn member(&self) -> &Member {
+        &self.member
     }
 
     /// The machine.
@@ -56,6 +62,17 @@ impl Nodes {
     fn is_applied(&self, event: &Event) -> bool {
         let producer = self.store.producer(event.node, event.log);
         producer.is_some_and(|producer| producer.applied >= event.sequence)
+    }
+
+    /// What is at home on a node, as new as any member knows it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotNow`] while no member leads.
+    pub async fn homes(&self, node: u64) -> Result<Homes, Refusal> {
+        let read = self.member.read_barrier().await;
+        read.map_err(|error| Refusal::NotNow(error.to_string()))?;
+        Ok(Homes::of(&self.store.registry(), node))
     }
 
     /// A page of the tree as it is here.
@@ -93,6 +110,11 @@ impl Service for Nodes {
                     let unreadable = || Refusal::BadRequest("this asks for no page".to_owned());
                     let request = ListRequest::read(&body).ok_or_else(unreadable)?;
                     nodes.list(request).await.map(|page| page.write())
+                }
+                HOMES => {
+                    let unreadable = |_| Refusal::BadRequest("this names no node".to_owned());
+                    let node = (&*body).try_get_u64_le().map_err(unreadable)?;
+                    nodes.homes(node).await.map(|homes| homes.write())
                 }
                 other => Err(unknown(other)),
             }

@@ -7,6 +7,7 @@
 //! The log is fenced by the first write that fails. Nothing is acknowledged after that, and the write is not
 //! tried again: what a disk says after a failed flush cannot be trusted.
 
+mod changes;
 mod kind;
 mod notify;
 mod recover;
@@ -18,13 +19,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use self::notify::Notify;
 use self::segments::Segment;
 use self::write::Building;
 use crate::disk::Disk;
 use crate::limits::BACKLOG_MAX_BATCHES;
 
+pub use self::changes::{ChangeCursor, LoggedChange};
 pub use self::kind::{Record, RecordKind};
+pub(crate) use self::notify::Notify;
 pub use self::recover::{Recovered, Replayed};
 pub use self::segments::{SegmentInfo, SegmentReader, segment_name};
 pub use filegrid_journal::codec::{
@@ -150,6 +152,8 @@ struct State {
     early: Vec<u64>,
     ready: Vec<Segment>,
     sealed: BTreeMap<u64, Segment>,
+    /// The highest sequence in each of those.
+    lasts: BTreeMap<u64, u64>,
     /// Relaxed only: segments with batches that were written and not synced, by number.
     unsynced: BTreeMap<u32, Segment>,
     highest_segment: u32,

@@ -6,18 +6,18 @@ use std::task::{Poll, Waker};
 
 /// A condition that tasks of one shard wait for.
 #[derive(Debug, Default)]
-pub(super) struct Notify(RefCell<Vec<Waker>>);
+pub(crate) struct Notify(RefCell<Vec<Waker>>);
 
 impl Notify {
     /// Wakes everybody who waits.
-    pub(super) fn notify(&self) {
+    pub(crate) fn notify(&self) {
         for waker in self.0.take() {
             waker.wake();
         }
     }
 
     /// Waits until `ready` gives something. It is asked at once and after each [`Notify::notify`].
-    pub(super) async fn until<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
+    pub(crate) async fn until<T>(&self, mut ready: impl FnMut() -> Option<T>) -> T {
         poll_fn(|context| match ready() {
             Some(done) => Poll::Ready(done),
             None => {

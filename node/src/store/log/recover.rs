@@ -47,6 +47,8 @@ pub struct Recovered {
     options: LogOptions,
     found: Found,
     end: Position,
+    /// Changes behind this sequence are kept for who follows.
+    keep_after: u64,
 }
 
 impl Recovered {
@@ -89,7 +91,17 @@ impl Recovered {
             options,
             found,
             end,
+            keep_after: u64::MAX,
         })
+    }
+
+    /// Keeps the segments with changes behind a sequence, for a follower that has all before.
+    #[must_use]
+    pub fn keep_after(self, sequence: u64) -> Self {
+        Self {
+            keep_after: sequence,
+            ..self
+        }
     }
 
     /// Where the log ends.
@@ -113,6 +125,7 @@ impl Recovered {
             options,
             found,
             end,
+            keep_after,
         } = self;
         for path in &found.stale {
             // Left by a crash. It only takes space, so trying again at the next start is soon enough.
@@ -120,12 +133,15 @@ impl Recovered {
                 tracing::debug!(path = %path.display(), %error, "cannot remove half a segment");
             }
         }
+        let lasts = found.lasts(&end);
         let Found {
             used, blank, highest, ..
         } = found;
         // What only holds batches behind the end holds nothing.
-        let holds =
-            |generation: u64, segment: &Segment| generation <= end.generation && !empty(segment.number);
+        let kept = |generation| lasts.get(&generation).is_some_and(|last| *last > keep_after);
+        let holds = |generation: u64, segment: &Segment| {
+            generation <= end.generation && (kept(generation) || !empty(segment.number))
+        };
         let (sealed, rest): (BTreeMap<_, _>, BTreeMap<_, _>) = used
             .into_iter()
             .partition(|(generation, segment)| holds(*generation, segment));
@@ -162,6 +178,10 @@ impl Recovered {
             positions: BTreeMap::from([(0, end)]),
             early: Vec::new(),
             ready,
+            lasts: lasts
+                .into_iter()
+                .filter(|(generation, _)| sealed.contains_key(generation))
+                .collect(),
             sealed,
             unsynced: BTreeMap::new(),
             highest_segment: highest,
@@ -183,6 +203,8 @@ impl Recovered {
 struct Found {
     /// Segments by the generation in their first header.
     used: BTreeMap<u64, Segment>,
+    /// The highest sequence before each of those.
+    bases: BTreeMap<u64, u64>,
     /// Segments that show no header at their beginning, or a damaged one.
     blank: Vec<Segment>,
     /// Files of segments that were never finished, or half removed.
@@ -201,6 +223,7 @@ impl Found {
     async fn read(disk: &Rc<dyn Disk>, directory: &Path, options: &LogOptions) -> Result<Self, LogError> {
         let mut found = Self {
             used: BTreeMap::new(),
+            bases: BTreeMap::new(),
             blank: Vec::new(),
             stale: Vec::new(),
             highest: 0,
@@ -224,7 +247,7 @@ impl Found {
             }
             let head = read(&segment.file, 0, BLOCK_BYTES).await?;
             match BatchHeader::decode(&head).filter(|header| header.offset == 0) {
-                Some(header) => found.add(header.generation, segment).await?,
+                Some(header) => found.add(&header, segment).await?,
                 None => found.blank.push(segment),
             }
         }
@@ -233,15 +256,18 @@ impl Found {
 
     /// Notes a segment under the generation in its first header. Two of one generation cannot be: one of the headers is
     /// damaged, and says so by its sum.
-    async fn add(&mut self, generation: u64, segment: Segment) -> Result<(), LogError> {
+    async fn add(&mut self, header: &BatchHeader, segment: Segment) -> Result<(), LogError> {
+        let generation = header.generation;
         let Some(other) = self.used.remove(&generation) else {
             self.used.insert(generation, segment);
+            self.bases.insert(generation, header.base);
             return Ok(());
         };
         let first = read_batch(&other.file, 0, other.bytes).await?;
         let (good, damaged) = if first.is_some_and(|(header, batch)| header.matches(&batch)) {
             (other, segment)
         } else {
+            self.bases.insert(generation, header.base);
             (segment, other)
         };
         self.used.insert(generation, good);
@@ -271,6 +297,17 @@ impl Found {
             };
             end = self.hand_over(&header, &batch, &end, replay)?;
         }
+    }
+
+    /// The highest sequence in each segment, or a higher one: up to where the next segment that there is begins.
+    fn lasts(&self, end: &Position) -> BTreeMap<u64, u64> {
+        let last = |generation: u64| {
+            let next = self.bases.range(generation + 1..).next();
+            let next = next.filter(|(next, _)| **next <= end.generation);
+            (generation, next.map_or(end.sequence, |(_, base)| *base))
+        };
+        let past = self.used.range(..=end.generation);
+        past.map(|(generation, _)| last(*generation)).collect()
     }
 
     /// Makes what was found survive a power cut: of a process that was killed, the last batches may still be on their

@@ -209,6 +209,7 @@ impl Log {
     pub fn release(&self, segment: &SegmentInfo) {
         let mut state = self.state.borrow_mut();
         if let Some(free) = state.sealed.remove(&segment.generation) {
+            state.lasts.remove(&segment.generation);
             state.ready.push(free);
         }
         drop(state);

@@ -107,6 +107,7 @@ impl Log {
         state.close_building();
         let full = std::mem::replace(&mut state.active, next);
         state.sealed.insert(state.generation, full);
+        state.lasts.insert(state.generation, state.sequence);
         state.generation += 1;
         state.end = 0;
         self.lacking.notify();
@@ -224,6 +225,11 @@ impl Log {
 }
 
 impl State {
+    /// The highest sequence in a full segment.
+    pub(super) fn last_of(&self, generation: u64) -> u64 {
+        self.lasts.get(&generation).copied().unwrap_or(self.sequence)
+    }
+
     fn close_building(&mut self) {
         if let Some(batch) = self.building.take() {
             self.end = batch.padded_end();

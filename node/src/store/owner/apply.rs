@@ -37,6 +37,9 @@ pub(super) struct Noted {
     pub position: Position,
     /// Highest version that was given to a file: the next one is higher, whatever the clock says by then.
     pub version: u64,
+    /// Sequence that who follows has acknowledged; `None` if nobody ever did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipped: Option<u64>,
 }
 
 /// What comes of the changes of a batch.

@@ -6,11 +6,13 @@
 
 mod apply;
 mod compact;
+mod follow;
 mod open;
 mod purge;
 mod reclaim;
 
 pub(crate) use self::apply::read_row;
+pub use self::follow::{Follower, Following, Most};
 pub use self::open::Opening;
 use self::open::latest_version;
 
@@ -24,6 +26,7 @@ use filegrid_tree::{BlobId, Change, Command, IdMaker, Overlay, Protocol, Resolve
 use futures::channel::oneshot;
 
 use self::apply::{Applier, Live, Noted};
+use self::follow::Follow;
 use super::StoreError;
 use super::log::{Log, NewRecord, Place, Position, RecordKind, Space};
 use super::pins::{AllPins, PinSet, Pinned, Pins};
@@ -79,12 +82,23 @@ enum Queued {
         /// Pins the blobs that were staged until the tree refers to them, also when nobody waits any more.
         staged: Vec<Staged>,
         sequence: u64,
+        /// What the record of the change holds.
+        payload: Vec<u8>,
         answer: Answer,
     },
     Moved {
         blobs: Vec<(BlobId, Place)>,
         done: oneshot::Sender<()>,
     },
+}
+
+/// Where a change went.
+struct Placed {
+    batch: u64,
+    /// The blobs that it refers to and that are in the log.
+    places: Vec<(BlobId, Place)>,
+    /// What its record holds.
+    payload: Vec<u8>,
 }
 
 /// The owner of one log.
@@ -118,6 +132,7 @@ pub struct Owner {
     fenced: Cell<bool>,
     closing: Cell<bool>,
     low_on_space: Cell<bool>,
+    follow: Follow,
     /// Rises with every file that comes to wait for its sum.
     unsummed: Cell<u64>,
     /// Whether there may be detached directories.
@@ -168,6 +183,9 @@ impl Owner {
     pub async fn stage(&self, blob: &InlineBlob) -> Result<Staged, StoreError> {
         self.log.room().await?;
         self.writable(Space::Upload)?;
+        if self.follow.is_full() {
+            return Err(StoreError::Behind);
+        }
         let parts: [&[u8]; 2] = [&blob.id.0, &blob.bytes];
         let record = NewRecord {
             kind: RecordKind::Blob,
@@ -234,9 +252,14 @@ impl Owner {
     ) -> Result<oneshot::Receiver<Result<Receipt, StoreError>>, StoreError> {
         let space = space_of(command);
         self.writable(space)?;
+        self.may_grow(command)?;
         let resolved = self.resolve(association, protocol, command)?;
         let sequence = self.sequence.get() + 1;
-        let (batch, places) = self.append(&resolved, riding, &staged, sequence, space)?;
+        let Placed {
+            batch,
+            places,
+            payload,
+        } = self.append(&resolved, riding, &staged, sequence, space)?;
         self.sequence.set(sequence);
         self.overlay.borrow_mut().push(sequence, &resolved.change);
         // Files of parts whose place another part took; what is in the log is dead weight there.
@@ -250,6 +273,7 @@ impl Owner {
             places,
             staged,
             sequence,
+            payload,
             answer,
         };
         self.queue.borrow_mut().push_back((batch, queued));
@@ -284,7 +308,7 @@ impl Owner {
         staged: &[Staged],
         sequence: u64,
         space: Space,
-    ) -> Result<(u64, Vec<(BlobId, Place)>), StoreError> {
+    ) -> Result<Placed, StoreError> {
         let mut places: Vec<_> = staged.iter().map(|staged| (staged.id, staged.place)).collect();
         let payload = record::encode(&resolved.change, &places);
         let parts: Vec<[&[u8]; 2]> = riding
@@ -307,7 +331,11 @@ impl Owner {
         });
         let appended = self.log.append(&records, space)?;
         places.extend(riding.iter().map(|blob| blob.id).zip(appended.places));
-        Ok((appended.batch, places))
+        Ok(Placed {
+            batch: appended.batch,
+            places,
+            payload,
+        })
     }
 
     fn writable(&self, space: Space) -> Result<(), StoreError> {
@@ -316,6 +344,24 @@ impl Owner {
         }
         if space == Space::Upload && self.low_on_space.get() {
             return Err(StoreError::Full);
+        }
+        Ok(())
+    }
+
+    /// Refuses what clients ask for while too much waits to be shipped. What frees space is always done.
+    fn may_grow(&self, command: &Command) -> Result<(), StoreError> {
+        let grows = match command {
+            Command::Publish { .. }
+            | Command::MakeDir { .. }
+            | Command::Move { .. }
+            | Command::SetTime { .. } => true,
+            Command::Delete { .. }
+            | Command::Remove { .. }
+            | Command::SetSha256 { .. }
+            | Command::CreateRoot => false,
+        };
+        if grows && self.follow.is_full() {
+            return Err(StoreError::Behind);
         }
         Ok(())
     }
@@ -400,6 +446,7 @@ impl Owner {
         let applied = applier.finish(&Noted {
             position: *position,
             version: self.version.get(),
+            shipped: self.follow.shipped(),
         })?;
         self.notice(&applied.rows);
         self.rows.write(applied.rows)?;
@@ -424,6 +471,7 @@ impl Owner {
 
     fn answer(&self, ready: Vec<Queued>) {
         let mut overlay = self.overlay.borrow_mut();
+        let now_ms = clock::now_ms();
         for queued in ready {
             match queued {
                 Queued::Change {
@@ -431,10 +479,12 @@ impl Owner {
                     answer,
                     change,
                     staged,
+                    payload,
                     ..
                 } => {
                     drop(staged);
                     overlay.remove(sequence, &change);
+                    self.follow.push(sequence, payload, now_ms);
                     // A client that is gone does not undo what it asked for.
                     let _ = answer.send(Ok(Receipt {
                         sequence,
@@ -446,6 +496,7 @@ impl Owner {
                 Queued::Moved { done, .. } => drop(done.send(())),
             }
         }
+        self.follow.notify();
     }
 
     /// Nothing is acknowledged from here on: the answers are dropped, which closes the connections.

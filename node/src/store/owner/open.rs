@@ -10,6 +10,7 @@ use filegrid_tree::{BlobId, Change, IdMaker, Op, Overlay, Row, View};
 
 use super::Owner;
 use super::apply::{Applier, Live, Noted, live_key, position_key};
+use super::follow::Follow;
 use crate::disk::Disk;
 use crate::store::StoreError;
 use crate::store::log::{LogError, LogOptions, Place, Position, RecordKind, Recovered, Replayed};
@@ -85,6 +86,7 @@ impl Owner {
         replay.finish(&end)?;
         // Segments that the tree needs no more are used again from here on: also on a full disk a start has room.
         rows.persist().await?;
+        let recovered = recovered.keep_after(replay.shipped.unwrap_or(u64::MAX));
         let empty = |segment| replay.live.get(&segment).is_none_or(|bytes| *bytes == 0);
         let log = recovered.open(starts, &empty).await.map_err(no_room)?;
         Ok(Owner {
@@ -111,6 +113,7 @@ impl Owner {
             fenced: Cell::new(false),
             closing: Cell::new(false),
             low_on_space: Cell::new(false),
+            follow: Follow::new(replay.shipped, end.sequence),
             unsummed: Cell::new(0),
             detached: Cell::new(true),
         })
@@ -162,6 +165,7 @@ struct Replay {
     position: Option<Position>,
     live: Live,
     version: u64,
+    shipped: Option<u64>,
     dead: Vec<BlobId>,
     /// Where the blobs are that `steps` bring along.
     places: HashMap<BlobId, Place>,
@@ -178,6 +182,7 @@ impl Replay {
             position: start.noted.map(|noted| noted.position),
             live: start.live,
             version: start.noted.map_or(0, |noted| noted.version),
+            shipped: start.noted.and_then(|noted| noted.shipped),
             dead: Vec::new(),
             places: HashMap::new(),
             steps: Vec::new(),
@@ -238,6 +243,7 @@ impl Replay {
         let applied = applier.finish(&Noted {
             position: *position,
             version: self.version,
+            shipped: self.shipped,
         })?;
         self.rows.write(applied.rows)?;
         self.dead.extend(applied.dead);

@@ -59,6 +59,7 @@ impl Owner {
             places: Vec::new(),
             staged: Vec::new(),
             sequence,
+            payload,
             answer,
         };
         self.queue.borrow_mut().push_back((appended.batch, queued));

@@ -72,6 +72,8 @@ impl Owner {
             if self.all_pins.pinned(self.pin_of(&segment)) {
                 // Copying does not free it now. Whoever reads will be done some time.
                 self.look_again.set(true);
+            } else if !self.follow.has(self.log.last_sequence(&segment)) {
+                // Who follows needs it. What is acknowledged later makes us look again.
             } else if bytes == 0 {
                 free.push(segment);
             } else if !compacted.contains(&segment.generation) {
@@ -84,10 +86,12 @@ impl Owner {
     /// Lets segments be used again. The tree may need their records until it is persisted, and it has to know that the
     /// log goes on behind them.
     async fn release(&self, free: &[SegmentInfo]) -> Result<(), StoreError> {
-        if self.noted.get() != self.applied.get() {
+        // What is given up must not be sought for who follows.
+        if self.noted.get() != self.applied.get() || self.follow.shipped().is_some() {
             let noted = Noted {
                 position: self.applied.get(),
                 version: self.version.get(),
+                shipped: self.follow.shipped(),
             };
             let mut rows = RowBatch::default();
             note(self.number, &noted, &mut rows)?;

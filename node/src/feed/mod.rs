@@ -1,0 +1,213 @@
+//! Ships the changes of a log to the metadata cluster, in order, one batch at a time.
+//!
+//! The cursor moves on what the cluster has acknowledged, and on nothing else: whatever is sent twice is applied once.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock;
+use crate::cluster::{Batch, Cluster, Shipped};
+use crate::limits::{
+    SHIP_EVERY_MS, SHIP_MAX_BYTES, SHIP_MAX_COUNT, SHIP_RETRY_MAX_MS, SHIP_RETRY_MIN_MS, SHIP_SIGN_MS,
+};
+use crate::ring;
+use crate::store::{Follower, Following, Most, Owner, StoreError};
+
+/// Bounds of a batch.
+const MOST: Most = Most {
+    count: SHIP_MAX_COUNT,
+    bytes: SHIP_MAX_BYTES,
+};
+
+/// The feeder of one log.
+pub struct Feeder {
+    owner: Rc<Owner>,
+    log: u8,
+    cluster: Arc<Cluster>,
+    follower: Follower,
+    /// Sequence that the cluster has.
+    shipped: u64,
+}
+
+/// Why a feeder has ended.
+enum Ended {
+    /// The cluster has let another start of the node in.
+    Fenced,
+    /// The log cannot be read.
+    Store(StoreError),
+    /// The node stops.
+    Stopped,
+}
+
+impl Feeder {
+    /// A feeder of a log that is open. From now on the log keeps what the cluster does not have.
+    #[must_use]
+    pub fn new(owner: Rc<Owner>, log: u8, cluster: Arc<Cluster>) -> Self {
+        // A node that the cluster does not know yet may be nobody's home: it takes nothing before it is let in.
+        owner.set_closed(!owner.was_followed() && !cluster.is_embedded());
+        owner.follow();
+        cluster.adopt(log, owner.progress());
+        Self {
+            owner,
+            log,
+            cluster,
+            follower: Follower::default(),
+            shipped: 0,
+        }
+    }
+
+    /// Goes on until the node stops, or must not go on.
+    pub async fn run(mut self) {
+        let ended = self.feed().await;
+        match ended {
+            Ended::Stopped => {}
+            Ended::Fenced => self.owner.fence_by_follower(),
+            Ended::Store(error) => {
+                tracing::error!(log = self.log, %error, "changes cannot be shipped to the metadata cluster");
+            }
+        }
+    }
+
+    async fn feed(&mut self) -> Ended {
+        let Some(applied) = self.cluster.entered(self.log).await else {
+            return Ended::Stopped;
+        };
+        self.owner.set_closed(false);
+        if let Err(ended) = self.resume(applied).await {
+            return ended;
+        }
+        loop {
+            let more = self.more().await;
+            if let Err(ended) = self.ship(more).await {
+                return ended;
+            }
+        }
+    }
+
+    /// Goes on where the cluster is, if that is possible.
+    async fn resume(&mut self, applied: u64) -> Result<(), Ended> {
+        let last = self.owner.progress().applied();
+        if applied > last {
+            tracing::error!(
+                log = self.log,
+                cluster = applied,
+                node = last,
+                "the cluster knows more changes than this node, which has lost some: what they did is to be compared"
+            );
+            return self.jump(last).await;
+        }
+        self.moved_to(applied, None);
+        Ok(())
+    }
+
+    /// Waits until there is something to ship; says whether there is, or only a sign of life to be given.
+    async fn more(&self) -> bool {
+        let more = std::pin::pin!(self.owner.wait_applied_behind(self.shipped));
+        if self.cluster.is_embedded() {
+            more.await;
+            return true;
+        }
+        let sign = std::pin::pin!(ring::sleep(Duration::from_millis(SHIP_SIGN_MS)));
+        matches!(
+            futures::future::select(more, sign).await,
+            futures::future::Either::Left(_)
+        )
+    }
+
+    /// Ships the next batch, or one without changes, until it is acknowledged.
+    async fn ship(&mut self, more: bool) -> Result<(), Ended> {
+        let now_ms = clock::now_ms();
+        let last = self.owner.progress().applied();
+        let changes = if more { self.next().await? } else { Vec::new() };
+        let Some(changes) = self.unless_missing(changes, more).await? else {
+            return Ok(());
+        };
+        let full = changes.len() >= SHIP_MAX_COUNT / 2;
+        let sent = self.shipped + changes.len() as u64;
+        // All that the log had is told only by a batch that reaches its end.
+        let as_of_ms = (sent >= last).then_some(now_ms);
+        let batch = Batch {
+            log: self.log,
+            first: self.shipped + 1,
+            as_of_ms,
+            changes: Arc::new(changes),
+        };
+        let begun = clock::monotonic();
+        let mut pause_ms = SHIP_RETRY_MIN_MS;
+        loop {
+            match self.cluster.ship(batch.clone()).await {
+                Shipped::Applied(applied) => {
+                    self.moved_to(applied, as_of_ms);
+                    break;
+                }
+                // The cluster was restored meanwhile, or applied more than was answered.
+                Shipped::Gap(next) => {
+                    self.follower = Follower::default();
+                    self.moved_to(next.saturating_sub(1), None);
+                    break;
+                }
+                Shipped::Fenced => return Err(Ended::Fenced),
+                Shipped::Stopped => return Err(Ended::Stopped),
+                Shipped::Away => {
+                    ring::sleep(Duration::from_millis(pause_ms)).await;
+                    pause_ms = (pause_ms * 2).min(SHIP_RETRY_MAX_MS);
+                }
+            }
+        }
+        let rest = Duration::from_millis(SHIP_EVERY_MS).saturating_sub(begun.elapsed());
+        if !full && !rest.is_zero() {
+            ring::sleep(rest).await;
+        }
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Vec<Vec<u8>>, Ended> {
+        let next = self.owner.changes_after(&mut self.follower, self.shipped, MOST);
+        match next.await.map_err(Ended::Store)? {
+            Following::Changes(changes) => Ok(changes),
+            Following::Missing => Ok(Vec::new()),
+        }
+    }
+
+    /// The changes; `None` if the log does not have them any more, and shipping goes on behind them.
+    async fn unless_missing(
+        &mut self,
+        changes: Vec<Vec<u8>>,
+        more: bool,
+    ) -> Result<Option<Vec<Vec<u8>>>, Ended> {
+        if !more || !changes.is_empty() {
+            return Ok(Some(changes));
+        }
+        let last = self.owner.progress().applied();
+        tracing::error!(
+            log = self.log,
+            cluster = self.shipped,
+            node = last,
+            "the log does not have changes any more that the cluster lacks: what they did is to be compared"
+        );
+        self.jump(last).await.map(|()| None)
+    }
+
+    /// Has the cluster go on behind a sequence.
+    async fn jump(&mut self, to: u64) -> Result<(), Ended> {
+        loop {
+            match self.cluster.jump(self.log, to).await {
+                Shipped::Applied(applied) => {
+                    self.moved_to(applied, None);
+                    return Ok(());
+                }
+                Shipped::Fenced => return Err(Ended::Fenced),
+                Shipped::Stopped => return Err(Ended::Stopped),
+                Shipped::Gap(_) | Shipped::Away => {
+                    ring::sleep(Duration::from_millis(SHIP_RETRY_MAX_MS)).await;
+                }
+            }
+        }
+    }
+
+    fn moved_to(&mut self, shipped: u64, as_of_ms: Option<i64>) {
+        self.shipped = shipped;
+        self.owner.set_shipped(shipped, as_of_ms);
+    }
+}

@@ -1,0 +1,113 @@
+//! A metadata member in the process of the test, and nodes that go to it.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use filegrid_meta::config::{Config, Listen};
+use filegrid_meta::nodes::Event;
+use filegrid_meta::serve::Serving;
+use filegrid_meta::store::{Command, Reply, Store};
+use filegrid_meta::wire::Security;
+use serde_json::json;
+
+use crate::support::{Reply as Answer, Server};
+
+/// A member that can be stopped and started.
+pub(crate) struct Member {
+    runtime: tokio::runtime::Runtime,
+    config: Config,
+    serving: Option<Serving>,
+    _directory: tempfile::TempDir,
+}
+
+impl Member {
+    /// One with an address, that does not run.
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut config = Config::embedded(directory.path().join("meta"));
+        config.listen = Some(Listen {
+            address,
+            advertise: address.to_string(),
+            security: Security::Plain,
+        });
+        Self {
+            runtime: tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap(),
+            config,
+            serving: None,
+            _directory: directory,
+        }
+    }
+
+    pub(crate) fn started() -> Self {
+        let mut member = Self::new();
+        member.start();
+        member
+    }
+
+    pub(crate) fn start(&mut self) {
+        let serving = self.runtime.block_on(Serving::start(&self.config)).unwrap();
+        self.serving = Some(serving);
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.runtime.block_on(self.serving.take().unwrap().stop());
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        self.serving.as_ref().unwrap().nodes().store()
+    }
+
+    pub(crate) fn propose(&self, command: &Command) -> Reply {
+        let member = self.serving.as_ref().unwrap().member();
+        let command = command.encode().unwrap();
+        let answered = member.propose(&command);
+        Reply::decode(&self.runtime.block_on(answered).unwrap().answer).unwrap()
+    }
+
+    /// A node that goes to this member.
+    pub(crate) fn node(&self, settings: &[(&str, &str)]) -> Server {
+        let address = self.config.listen.as_ref().unwrap().address;
+        let members = format!("1@{address}");
+        let mut all = vec![
+            ("metadata_members", members.as_str()),
+            ("metadata_plain_text", "true"),
+        ];
+        all.extend(settings);
+        Server::start_with(&all)
+    }
+}
+
+/// The change that an answer tells of.
+pub(crate) fn event_of(answer: &Answer) -> Event {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.field("filegrid-event").unwrap().parse().unwrap()
+}
+
+/// Asks for the tree until it is answered.
+#[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
+pub(crate) fn tree_with(server: &Server, after: Event) -> Vec<String> {
+    for _ in 0..20 {
+        let answer = server.json(
+            &server.token,
+            "/api/list/tree",
+            &json!({"After": after.to_string()}),
+        );
+        if answer.status == 200 {
+            let entries = answer.json();
+            let paths = entries.as_array().unwrap().iter();
+            return paths
+                .map(|entry| entry["path"].as_str().unwrap().to_owned())
+                .collect();
+        }
+        answer.is_problem(503);
+        assert!(answer.field("retry-after").is_some());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("the tree was never answered: {}", server.log());
+}

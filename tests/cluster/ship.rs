@@ -1,0 +1,126 @@
+//! Changes come to the cluster once each and in order, whatever happens on the way.
+
+use filegrid_meta::store::{Command, Reply};
+use serde_json::json;
+
+use crate::member::{Member, event_of, tree_with};
+use crate::support::noise;
+
+#[test]
+fn a_backlog_of_several_segments_is_read_from_the_log() {
+    let mut member = Member::started();
+    let mut server = member.node(&[]);
+    server.tolerate("the metadata cluster is away");
+    server.put("/first", b"1");
+    member.stop();
+    // Three segments of 8 MiB, more changes than are kept in memory; most of what they made is deleted again, so that
+    // nothing but the cluster needs the segments.
+    let payload = noise(120 << 10, 1);
+    for number in 0..240 {
+        server.put(&format!("/many/f{number}"), &payload);
+        if number == 120 {
+            server.kill_and_restart();
+        }
+    }
+    let kept: Vec<_> = (0..240).filter(|number| number % 40 != 0).collect();
+    let paths: Vec<_> = kept.iter().map(|number| format!("/many/f{number}")).collect();
+    let deleted = server.json(&server.token, "/api/delete", &json!({"Filelist": paths}));
+    let last = event_of(&deleted);
+    server.stop_and_restart();
+    member.start();
+    let left = ["/", "/first", "/many", "/many/f0", "/many/f120", "/many/f160"];
+    let tree = tree_with(&server, last);
+    assert_eq!(tree[..6], left);
+    assert_eq!(tree[6..], ["/many/f200", "/many/f40", "/many/f80"]);
+    let producer = member.store().producer(last.node, last.log).unwrap();
+    assert_eq!((producer.applied >= last.sequence, producer.rejected), (true, 0));
+}
+
+#[test]
+fn associations_come_and_go_with_their_trees() {
+    let member = Member::started();
+    let server = member.node(&[]);
+    let admin = "/admin/associations";
+    let made = server.ask_admin(server.operator_token(), "POST", admin, &json!({"Name": "second"}));
+    assert_eq!(made.status, 200, "{}", made.text());
+    let key = made.json()["associationKey"].as_str().unwrap().to_owned();
+    let users = format!("{admin}/{key}/users");
+    let scopes = json!({"Scopes": "file.create file.list"});
+    let user = server
+        .ask_admin(server.operator_token(), "POST", &users, &scopes)
+        .json();
+    let login = server.json(
+        "",
+        "/apiaccess/auth",
+        &json!({
+            "AssociationKey": key, "AccessKey": user["accessKey"], "SecretKey": user["secretKey"],
+        }),
+    );
+    let token = login.json()["token"].as_str().unwrap().to_owned();
+    let uploaded = server.upload_as(&token, &[("f", "a", b"1")], None);
+    let event = event_of(&uploaded);
+    let listed = server.json(&token, "/api/list/tree", &json!({"After": event.to_string()}));
+    assert_eq!(listed.json().as_array().unwrap().len(), 2, "{}", listed.text());
+    assert_eq!(
+        listed.field("filegrid-lag-ms").unwrap().parse::<u64>().unwrap() / 60_000,
+        0
+    );
+    let target = format!("{admin}/{key}");
+    for (method, body) in [("PATCH", json!({"Enabled": false})), ("DELETE", json!(null))] {
+        let done = server.ask_admin(server.operator_token(), method, &target, &body);
+        assert_eq!(done.status, 200, "{}", done.text());
+    }
+    let key = key.parse().unwrap();
+    poll(|| member.store().registry().tenant(key).is_none());
+    // What hung below it is purged: of the first association one row is left, its root.
+    poll(|| rows(&member) == 1);
+    let producer = member.store().producer(event.node, event.log).unwrap();
+    assert_eq!(producer.rejected, 0);
+}
+
+/// Rows of the cluster's tree.
+fn rows(member: &Member) -> usize {
+    use filegrid_tree::View as _;
+    let (from, to) = filegrid_tree::keys::all(b't');
+    let mut count = 0;
+    let counted = member.store().view().scan(&from, &to, &mut |_, _| {
+        count += 1;
+        std::ops::ControlFlow::Continue(())
+    });
+    counted.unwrap();
+    count
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
+fn poll(mut is_so: impl FnMut() -> bool) {
+    for _ in 0..600 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("it never was so");
+}
+
+#[test]
+fn a_copy_of_a_node_ends_the_first() {
+    let member = Member::started();
+    let mut server = member.node(&[]);
+    let event = event_of(&server.upload(&[("f", "a", b"1")], None));
+    assert_eq!(tree_with(&server, event), ["/", "/a"]);
+    let logs = 2;
+    let entered = member.propose(&Command::Enter {
+        node: event.node,
+        logs,
+    });
+    assert!(matches!(entered, Reply::Entered { epoch: 2, .. }), "{entered:?}");
+    server.announce("the log is fenced");
+    server.announce("a shard has stopped");
+    let _ = server.upload(&[("f", "b", b"2")], None);
+    assert!(!server.wait_for_end().success());
+    assert!(
+        server.log().contains("another process runs on a copy"),
+        "{}",
+        server.log()
+    );
+}
