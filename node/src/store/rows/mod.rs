@@ -8,7 +8,7 @@ mod fjall;
 mod model;
 
 pub use self::fjall::FjallRows;
-pub use self::model::ModelRows;
+pub use self::model::{Map, ModelRows};
 
 use filegrid_tree::View;
 use futures::future::BoxFuture;

@@ -8,7 +8,8 @@ use futures::future::{BoxFuture, ready};
 
 use super::{RowBatch, Rows, RowsError};
 
-type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+/// Keys and values are shared by all snapshots.
+pub type Map = BTreeMap<Arc<[u8]>, Arc<[u8]>>;
 
 /// A row store that can be cut off from its power.
 #[derive(Clone, Default)]
@@ -49,8 +50,8 @@ impl ModelRows {
 
     /// Every row, for comparing two stores.
     #[must_use]
-    pub fn dump(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        Map::clone(&self.inner().now)
+    pub fn dump(&self) -> Arc<Map> {
+        Arc::clone(&self.inner().now)
     }
 }
 
@@ -77,8 +78,8 @@ impl Rows for ModelRows {
 fn change(map: &mut Map, batch: &RowBatch) {
     for (key, value) in &batch.entries {
         match value {
-            Some(value) => map.insert(key.clone(), value.clone()),
-            None => map.remove(key),
+            Some(value) => map.insert(key.as_slice().into(), value.as_slice().into()),
+            None => map.remove(key.as_slice()),
         };
     }
 }

@@ -1,6 +1,7 @@
 //! What must hold of the rows and the files at any moment at which nothing is under way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use filegrid_tree::{BlobId, DirId, Id, ROOTS, Row, keys};
 
@@ -9,9 +10,7 @@ use crate::disk::sim::SimDisk;
 use crate::store::blob_row::{BlobRow, Whereabouts};
 use crate::store::log::{Position, footprint};
 use crate::store::log_of;
-use crate::store::rows::ModelRows;
-
-type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+use crate::store::rows::{Map, ModelRows};
 
 /// The rows agree with each other: every row hangs in an association or below a directory that is to be purged, every
 /// blob has the references that the files make, and the live bytes of the segments are those of the blobs in them.
@@ -61,23 +60,19 @@ pub(super) fn audit(rows: &ModelRows) {
         known.insert(blob, held);
     }
     assert_eq!(known, references, "blobs and the files that refer to them");
-    let counted = with_prefix(&map, b's').map(|(key, value)| {
-        (
-            key.clone(),
-            u64::from_be_bytes(value.as_slice().try_into().unwrap()),
-        )
-    });
+    let counted = with_prefix(&map, b's')
+        .map(|(key, value)| (key.to_vec(), u64::from_be_bytes(value.try_into().unwrap())));
     assert_eq!(
         counted.collect::<BTreeMap<_, _>>(),
         live,
         "live bytes of segments"
     );
-    let waiting = with_prefix(&map, b'x').map(|(key, _)| key.clone());
+    let waiting = with_prefix(&map, b'x').map(|(key, _)| key.to_vec());
     assert_eq!(waiting.collect::<BTreeSet<_>>(), unsummed, "files without a sum");
     // A directory that was taken out of the tree keeps its place until it is purged.
     let gone = with_prefix(&map, b'q').map(|(key, _)| keys::place(keys::split(key).unwrap().0));
     places.extend(gone);
-    let held = with_prefix(&map, b'd').map(|(key, _)| key.clone());
+    let held = with_prefix(&map, b'd').map(|(key, _)| key.to_vec());
     assert_eq!(held.collect::<BTreeSet<_>>(), places, "places of directories");
 }
 
@@ -109,7 +104,8 @@ pub(super) fn detached(rows: &ModelRows) -> usize {
 
 /// Segments of a log in which there are files.
 pub(super) fn segments_in_use(rows: &ModelRows, log: u8) -> usize {
-    rows.dump().range(vec![b's', log]..vec![b's', log + 1]).count()
+    let map = rows.dump();
+    with_prefix(&map, b's').filter(|(key, _)| key[1] == log).count()
 }
 
 /// How far the tree has a log.
@@ -124,8 +120,10 @@ pub(super) fn end_of(rows: &ModelRows, log: u8) -> u64 {
     noted(rows, log).map_or(0, |noted| noted.sequence)
 }
 
-fn with_prefix(map: &Map, prefix: u8) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {
-    map.range(vec![prefix]..vec![prefix + 1])
+fn with_prefix(map: &Map, prefix: u8) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let (from, to) = ([prefix], [prefix + 1]);
+    let range = map.range::<[u8], _>((Bound::Included(from.as_slice()), Bound::Excluded(to.as_slice())));
+    range.map(|(key, value)| (key.as_ref(), value.as_ref()))
 }
 
 fn tree(map: &Map) -> impl Iterator<Item = (DirId, String, Row)> {
@@ -151,7 +149,7 @@ fn directories(map: &Map) -> BTreeMap<DirId, u8> {
         }
     }
     for (key, value) in with_prefix(map, b'q') {
-        let association: [u8; 16] = value.as_slice().try_into().unwrap();
+        let association: [u8; 16] = value.try_into().unwrap();
         ahead.push((keys::split(key).unwrap().0, log_of(&association, LOGS)));
     }
     while let Some((directory, log)) = ahead.pop() {
