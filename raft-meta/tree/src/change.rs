@@ -24,6 +24,16 @@ pub enum PurgedEntry {
     },
 }
 
+impl PurgedEntry {
+    /// An upper estimate of the encoded length.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::File { name, released } => 48 + name.len() + released.len() * size_of::<BlobId>(),
+            Self::Dir { name, .. } => 48 + name.len(),
+        }
+    }
+}
+
 /// One row operation.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub enum Op {
@@ -142,13 +152,7 @@ impl Change {
                 ..
             } => from_name.len() + to_name.len() + row(moved),
             Op::Detach { name, .. } => name.len(),
-            Op::Purge { entries, .. } => entries
-                .iter()
-                .map(|entry| match entry {
-                    PurgedEntry::File { name, released } => 48 + name.len() + blobs(released),
-                    PurgedEntry::Dir { name, .. } => 48 + name.len(),
-                })
-                .sum(),
+            Op::Purge { entries, .. } => entries.iter().map(PurgedEntry::weight).sum(),
         };
         FIXED + self.ops.iter().map(|each| FIXED + op(each)).sum::<usize>()
     }

@@ -2,10 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use crate::{DirId, Id, Op, PurgedEntry, Row, RowRef, TreeError, View, keys};
+use crate::{CHANGE_MAX_BYTES, DirId, Id, Op, PurgedEntry, Row, RowRef, TreeError, View, keys};
 
-/// The next step for a detached directory whose association `mine` accepts: at most `max` entries of it, and its
-/// association. `None` when nothing is left.
+/// A step ends once it weighs this much: files may have many blobs, and the last of them still fits into a change.
+const STEP_TARGET_BYTES: usize = CHANGE_MAX_BYTES / 4;
+
+/// The next step for a detached directory whose association `mine` accepts: at most `max` entries of it, fewer if they
+/// have many blobs, and its association. `None` when nothing is left.
 ///
 /// # Errors
 ///
@@ -45,13 +48,15 @@ fn entries(view: &dyn View, directory: DirId, max: usize) -> Result<(Vec<PurgedE
     let mut entries = Vec::new();
     let mut done = true;
     let mut failed = None;
+    let mut weight = 0;
     view.scan(&from, &to, &mut |key, value| {
-        if entries.len() >= max {
+        if entries.len() >= max || weight >= STEP_TARGET_BYTES {
             done = false;
             return ControlFlow::Break(());
         }
         match entry(key, value) {
             Ok(entry) => {
+                weight += entry.weight();
                 entries.push(entry);
                 ControlFlow::Continue(())
             }

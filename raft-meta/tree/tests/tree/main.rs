@@ -7,6 +7,7 @@ mod deep;
 mod encoding;
 mod model;
 mod plan;
+mod purge;
 mod rows;
 mod sequences;
 mod twin;
