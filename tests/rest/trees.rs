@@ -73,6 +73,27 @@ fn a_directory_as_deep_as_paths_go_is_a_directory() {
 }
 
 #[test]
+fn pages_pass_what_moves_have_made_longer_than_a_path_may_be() {
+    let server = Server::start();
+    let chain = |letter: &str| format!("/{}", letter.repeat(200)).repeat(20);
+    let (above, below) = (chain("a"), chain("b"));
+    server.call("/api/mkdir", json!({"Params": above}));
+    server.call("/api/mkdir", json!({"Params": below}));
+    let moved = json!({"Movelist": [{"from": &below[..201], "to": format!("{above}/b")}]});
+    server.call("/api/move", moved);
+    let tree = server.tree();
+    assert_eq!(tree.len(), 41);
+    assert!(
+        tree.last().unwrap().len() > 7800,
+        "{}",
+        tree.last().unwrap().len()
+    );
+    for limit in [1, 7] {
+        assert_eq!(paged(&server, &mut server.connect(), "/", limit), tree);
+    }
+}
+
+#[test]
 fn a_directory_of_a_hundred_thousand_files_is_listed_and_its_pages_add_up() {
     let server = Server::start();
     let mut connection = server.connect();

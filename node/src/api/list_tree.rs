@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Api, path_of, prefix, request, shown};
-use crate::auth::Scope;
+use crate::auth::{Principal, Scope};
 use crate::error::Error;
 use crate::http::exchange::{BodyLength, Exchange};
 use crate::ring;
@@ -37,6 +37,12 @@ struct Entry<'a> {
     updated_at: Option<i64>,
 }
 
+/// A path that a listing has shown, to go on behind: moves can make it longer than paths may be that are asked for.
+fn walked(principal: &Principal, text: &str) -> Result<TreePath, Error> {
+    let path = TreePath::parse_walked(text).map_err(|error| Error::BadRequest(error.to_string()))?;
+    Ok(principal.root.join(&path))
+}
+
 impl Api {
     pub(super) async fn list_tree(&self, exchange: &mut Exchange) -> Result<(), Error> {
         let principal = self.principal(exchange, Scope::FileList)?;
@@ -45,7 +51,7 @@ impl Api {
         let mut left = limit(request.limit)?;
         let mut after = request
             .cursor
-            .map(|cursor| path_of(&principal, &cursor))
+            .map(|cursor| walked(&principal, &cursor))
             .transpose()?;
         let event = request.event.as_deref().map(event).transpose()?;
         let association = Uuid::from_bytes(principal.association);
