@@ -135,7 +135,7 @@ fn a_damaged_state_is_refused_and_never_taken_for_a_fresh_node() {
     drop(Life::open(&disk, &rows).unwrap());
     let state = data().join("state");
     let (_, length) = disk.files(|path| path == state)[0];
-    for bit in 0..length * 8 {
+    for bit in (0..length * 8).step_by(11) {
         disk.flip_bit(&state, bit);
         let refused = Life::open(&disk, &rows).err();
         assert!(
