@@ -104,6 +104,8 @@ pub const SHIP_MAX_COUNT: usize = 512;
 pub const SHIP_MAX_BYTES: usize = 64 << 10;
 /// From one batch to the next, unless that is full: each costs a flush of the members' disks.
 pub const SHIP_EVERY_MS: u64 = 5;
+/// Rows sent at a time to a cluster that lacks them: with the longest names and files of the most pieces, still a command.
+pub const COPY_MAX_ROWS: usize = 256;
 /// Pause before a batch is sent again that was not taken, at first, and at most.
 pub const SHIP_RETRY_MIN_MS: u64 = 20;
 /// See [`SHIP_RETRY_MIN_MS`].

@@ -59,6 +59,12 @@ impl Member {
         self.runtime.block_on(self.serving.take().unwrap().stop());
     }
 
+    /// Takes away what it has, while it does not run.
+    pub(crate) fn forget_all(&mut self) {
+        assert!(self.serving.is_none());
+        std::fs::remove_dir_all(&self.config.data).unwrap();
+    }
+
     pub(crate) fn store(&self) -> &Arc<Store> {
         self.serving.as_ref().unwrap().nodes().store()
     }

@@ -124,3 +124,62 @@ fn a_copy_of_a_node_ends_the_first() {
         server.log()
     );
 }
+
+#[test]
+fn a_cluster_that_has_lost_everything_is_told_all_again() {
+    let mut member = Member::started();
+    let mut server = member.node(&[]);
+    server.tolerate("the metadata cluster is away");
+    server.announce("the cluster lacks changes that the log does not have any more");
+    let payload = noise(120 << 10, 1);
+    for number in 0..160 {
+        server.put(&format!("/gone/f{number}"), &payload);
+    }
+    server.call("/api/mkdir", json!({"Params": "/a/b/c"}));
+    for path in ["/a/b/c/deep", "/a/large", "/z"] {
+        server.put(path, &noise(200_000, 7));
+    }
+    let deleted = event_of(&server.json(&server.token, "/api/delete", &json!({"Filelist": ["/gone"]})));
+    let before = tree_with(&server, deleted);
+    assert_eq!(
+        before,
+        ["/", "/a", "/a/b", "/a/b/c", "/a/b/c/deep", "/a/large", "/z"]
+    );
+    // Nothing but the cluster needed the segments of what is gone, and that has it.
+    server.terminate();
+    assert!(server.wait_for_end().success());
+    member.stop();
+    member.forget_all();
+    member.start();
+    server.start_again();
+    let after = event_of(&server.json(&server.token, "/api/mkdir", &json!({"Params": "/new"})));
+    let mut expected = before;
+    expected.insert(6, "/new".to_owned());
+    assert_eq!(tree_with(&server, after), expected, "{}", server.log());
+    let listed = server.call("/api/list/tree", json!({"Params": "/a/large"}));
+    assert_eq!(listed[0]["size"], 200_000);
+    let producer = member.store().producer(after.node, after.log).unwrap();
+    assert_eq!((producer.applied >= after.sequence, producer.rejected), (true, 0));
+}
+
+#[test]
+fn a_node_that_knows_less_than_the_cluster_goes_on() {
+    let member = Member::started();
+    let mut server = member.node(&[]);
+    server.announce("the cluster knows more changes than this node");
+    let first = event_of(&server.upload(&[("f", "a", b"1")], None));
+    assert_eq!(tree_with(&server, first), ["/", "/a"]);
+    let jumped = member.propose(&Command::Jump {
+        node: first.node,
+        log: first.log,
+        epoch: 1,
+        to: first.sequence + 1000,
+    });
+    assert_eq!(jumped, Reply::Applied(first.sequence + 1000));
+    server.put("/b", b"2");
+    poll(|| server.tree() == ["/", "/a", "/b"]);
+    server.put("/c", b"3");
+    poll(|| server.tree() == ["/", "/a", "/b", "/c"]);
+    server.kill_and_restart();
+    assert_eq!(server.tree(), ["/", "/a", "/b", "/c"]);
+}

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use filegrid_meta::nodes::{Event, ListRequest, Page};
+use arc_swap::ArcSwap;
+use filegrid_meta::nodes::{Event, Homes, ListRequest, Page};
 use filegrid_meta::raft::Client;
 use filegrid_meta::serve::Serving;
 use filegrid_meta::store::Store;
@@ -62,8 +63,8 @@ pub struct Us {
 pub struct Batch {
     /// The log.
     pub log: u8,
-    /// Sequence of the first.
-    pub first: u64,
+    /// Sequence of the first; `None` for changes that put rows as they are, outside the sequence.
+    pub first: Option<u64>,
     /// With these all is told that the log had at this time, if they are all.
     pub as_of_ms: Option<i64>,
     /// The bytes of each.
@@ -118,6 +119,9 @@ pub struct Cluster {
     requests: mpsc::UnboundedSender<Request>,
     /// The embedded member's machine, once it is open: read without asking anybody.
     store: Arc<OnceLock<Arc<Store>>>,
+    registry: Arc<RegistryFile>,
+    /// What the cluster has at home here.
+    homes: Arc<ArcSwap<Homes>>,
     logs: Mutex<BTreeMap<u8, Arc<Progress>>>,
     running: Mutex<Option<Running>>,
 }
@@ -140,11 +144,17 @@ impl Cluster {
         let store = Arc::new(OnceLock::new());
         let (node, is_embedded) = (us.node, matches!(place, Place::Embedded(_)));
         let opened = Arc::clone(&store);
+        let registry = Arc::clone(&us.registry);
+        let homes = Arc::new(ArcSwap::default());
+        let known = Arc::clone(&homes);
         let thread = std::thread::Builder::new().name("metadata".to_owned());
         let thread = thread.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let ended = match runtime {
-                Ok(runtime) => runtime.block_on(live(place, us, &opened, asked, stopped)),
+                Ok(runtime) => {
+                    let session = |way| Session::new(way, us, known);
+                    runtime.block_on(live(place, node, session, &opened, asked, stopped))
+                }
                 Err(error) => Err(format!("cannot start a runtime: {error}")),
             };
             if let Err(error) = ended {
@@ -157,6 +167,8 @@ impl Cluster {
             is_embedded,
             requests,
             store,
+            registry,
+            homes,
             logs: Mutex::default(),
             running: Mutex::new(Some(Running { stop, thread })),
         }))
@@ -190,6 +202,16 @@ impl Cluster {
         thread
             .join()
             .map_err(|_| "the metadata member has died".to_owned())
+    }
+
+    /// Associations of this node.
+    #[must_use]
+    pub fn associations(&self) -> Vec<[u8; 16]> {
+        let registry = self.registry.current();
+        let tenants = registry.tenants();
+        tenants
+            .map(|tenant| *tenant.association().key.as_bytes())
+            .collect()
     }
 
     /// Makes the progress of a log known, for listings.
@@ -243,7 +265,8 @@ fn away(why: impl std::fmt::Display) -> Error {
 
 async fn live(
     place: Place,
-    us: Us,
+    node: u64,
+    session: impl FnOnce(Way) -> Arc<Session>,
     opened: &OnceLock<Arc<Store>>,
     mut requests: mpsc::UnboundedReceiver<Request>,
     mut stopped: tokio::sync::oneshot::Receiver<()>,
@@ -261,12 +284,12 @@ async fn live(
             cluster,
             security,
         } => {
-            let name = format!("{:016x}", us.node);
+            let name = format!("{node:016x}");
             let dialer = Dialer::new(&cluster, Identity::node(&name), security);
             (None, Way::There(Client::new(dialer, members)))
         }
     };
-    let session = Session::new(way, us);
+    let session = session(way);
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&session).attend());
     let ended = {

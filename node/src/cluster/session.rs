@@ -22,7 +22,7 @@ pub(super) struct Session {
     way: Way,
     us: Us,
     entered: watch::Sender<Option<Entered>>,
-    homes: ArcSwap<Homes>,
+    homes: Arc<ArcSwap<Homes>>,
     /// Held while associations are made known.
     announcing: Mutex<Announced>,
     is_away: AtomicBool,
@@ -44,12 +44,12 @@ struct Announced {
 }
 
 impl Session {
-    pub(super) fn new(way: Way, us: Us) -> Arc<Self> {
+    pub(super) fn new(way: Way, us: Us, homes: Arc<ArcSwap<Homes>>) -> Arc<Self> {
         Arc::new(Self {
             way,
             us,
             entered: watch::Sender::new(None),
-            homes: ArcSwap::default(),
+            homes,
             announcing: Mutex::default(),
             is_away: AtomicBool::new(false),
         })
@@ -144,16 +144,20 @@ impl Session {
                 Err(why) => return self.is_away(&why),
             }
         }
-        self.tell(&Command::Ship(store::Batch {
+        let command = store::Batch {
             node: self.us.node,
             log: batch.log,
             epoch,
-            first: batch.first,
+            first: batch.first.unwrap_or(0),
             // The time that is known already stays.
             as_of_ms: batch.as_of_ms.unwrap_or(i64::MIN),
             changes,
-        }))
-        .await
+        };
+        let command = match batch.first {
+            Some(_) => Command::Ship(command),
+            None => Command::Copy(command),
+        };
+        self.tell(&command).await
     }
 
     async fn jump(&self, log: u8, to: u64) -> Shipped {

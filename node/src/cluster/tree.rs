@@ -58,6 +58,11 @@ impl Cluster {
         })
     }
 
+    /// Whether the changes of an association are made on this node.
+    fn is_home(&self, association: Uuid) -> bool {
+        self.homes.load().0.contains_key(&association)
+    }
+
     /// Waits until the cluster has what is in a log of this node: the last change of that, and how much it lacks.
     async fn own(&self, log: u8) -> (Option<Event>, u64) {
         let Some(progress) = self.progress(log) else {
@@ -131,9 +136,9 @@ impl Tree {
         let told = page.as_of_ms.map(|as_of| clock::now_ms().saturating_sub(as_of));
         let told = told.map_or(0, |lag| u64::try_from(lag).unwrap_or(0));
         // Our own changes are known better than by what the cluster was told last.
-        match self.from {
-            From::Here(_) => self.own_lag_ms,
-            From::There(..) => told.max(self.own_lag_ms),
+        match &self.from {
+            From::There(cluster, _) if !cluster.is_home(self.association) => told.max(self.own_lag_ms),
+            From::Here(_) | From::There(..) => self.own_lag_ms,
         }
     }
 }

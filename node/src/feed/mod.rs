@@ -2,14 +2,18 @@
 //!
 //! The cursor moves on what the cluster has acknowledged, and on nothing else: whatever is sent twice is applied once.
 
+mod copy;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::copy::Copy;
 use crate::clock;
 use crate::cluster::{Batch, Cluster, Shipped};
 use crate::limits::{
-    SHIP_EVERY_MS, SHIP_MAX_BYTES, SHIP_MAX_COUNT, SHIP_RETRY_MAX_MS, SHIP_RETRY_MIN_MS, SHIP_SIGN_MS,
+    COPY_MAX_ROWS, SHIP_EVERY_MS, SHIP_MAX_BYTES, SHIP_MAX_COUNT, SHIP_RETRY_MAX_MS, SHIP_RETRY_MIN_MS,
+    SHIP_SIGN_MS,
 };
 use crate::ring;
 use crate::store::{Follower, Following, Most, Owner, StoreError};
@@ -28,6 +32,14 @@ pub struct Feeder {
     follower: Follower,
     /// Sequence that the cluster has.
     shipped: u64,
+}
+
+/// What has become of a batch.
+enum Sent {
+    /// All up to this sequence is applied.
+    Applied(u64),
+    /// Changes from this sequence on are missing.
+    Gap(u64),
 }
 
 /// Why a feeder has ended.
@@ -77,6 +89,12 @@ impl Feeder {
         if let Err(ended) = self.resume(applied).await {
             return ended;
         }
+        // Other nodes hear of this start at once.
+        if !self.cluster.is_embedded()
+            && let Err(ended) = self.ship(false).await
+        {
+            return ended;
+        }
         loop {
             let more = self.more().await;
             if let Err(ended) = self.ship(more).await {
@@ -87,18 +105,22 @@ impl Feeder {
 
     /// Goes on where the cluster is, if that is possible.
     async fn resume(&mut self, applied: u64) -> Result<(), Ended> {
-        let last = self.owner.progress().applied();
-        if applied > last {
-            tracing::error!(
-                log = self.log,
-                cluster = applied,
-                node = last,
-                "the cluster knows more changes than this node, which has lost some: what they did is to be compared"
-            );
-            return self.jump(last).await;
+        if applied > self.owner.progress().applied() {
+            return self.catch_up(applied).await;
         }
         self.moved_to(applied, None);
         Ok(())
+    }
+
+    /// Makes the cluster go on with this node, which has lost changes.
+    async fn catch_up(&mut self, applied: u64) -> Result<(), Ended> {
+        tracing::error!(
+            log = self.log,
+            cluster = applied,
+            node = self.owner.progress().applied(),
+            "the cluster knows more changes than this node, which has lost some: list/tree may show what it lost"
+        );
+        self.copy_all().await
     }
 
     /// Waits until there is something to ship; says whether there is, or only a sign of life to be given.
@@ -129,24 +151,34 @@ impl Feeder {
         let as_of_ms = (sent >= last).then_some(now_ms);
         let batch = Batch {
             log: self.log,
-            first: self.shipped + 1,
+            first: Some(self.shipped + 1),
             as_of_ms,
             changes: Arc::new(changes),
         };
         let begun = clock::monotonic();
+        match self.send(batch).await? {
+            Sent::Applied(applied) if applied > sent => self.catch_up(applied).await?,
+            Sent::Applied(applied) => self.moved_to(applied, as_of_ms),
+            // The cluster was restored meanwhile, or has applied more than it has answered.
+            Sent::Gap(next) => {
+                self.follower = Follower::default();
+                self.moved_to(next.saturating_sub(1), None);
+            }
+        }
+        let rest = Duration::from_millis(SHIP_EVERY_MS).saturating_sub(begun.elapsed());
+        if !full && !rest.is_zero() {
+            ring::sleep(rest).await;
+        }
+        Ok(())
+    }
+
+    /// Sends a batch until it is taken.
+    async fn send(&self, batch: Batch) -> Result<Sent, Ended> {
         let mut pause_ms = SHIP_RETRY_MIN_MS;
         loop {
             match self.cluster.ship(batch.clone()).await {
-                Shipped::Applied(applied) => {
-                    self.moved_to(applied, as_of_ms);
-                    break;
-                }
-                // The cluster was restored meanwhile, or applied more than was answered.
-                Shipped::Gap(next) => {
-                    self.follower = Follower::default();
-                    self.moved_to(next.saturating_sub(1), None);
-                    break;
-                }
+                Shipped::Applied(applied) => return Ok(Sent::Applied(applied)),
+                Shipped::Gap(next) => return Ok(Sent::Gap(next)),
                 Shipped::Fenced => return Err(Ended::Fenced),
                 Shipped::Stopped => return Err(Ended::Stopped),
                 Shipped::Away => {
@@ -155,11 +187,6 @@ impl Feeder {
                 }
             }
         }
-        let rest = Duration::from_millis(SHIP_EVERY_MS).saturating_sub(begun.elapsed());
-        if !full && !rest.is_zero() {
-            ring::sleep(rest).await;
-        }
-        Ok(())
     }
 
     async fn next(&mut self) -> Result<Vec<Vec<u8>>, Ended> {
@@ -180,13 +207,44 @@ impl Feeder {
             return Ok(Some(changes));
         }
         let last = self.owner.progress().applied();
-        tracing::error!(
+        tracing::warn!(
             log = self.log,
             cluster = self.shipped,
             node = last,
-            "the log does not have changes any more that the cluster lacks: what they did is to be compared"
+            "the cluster lacks changes that the log does not have any more: the rows are sent instead"
         );
-        self.jump(last).await.map(|()| None)
+        self.copy_all().await.map(|()| None)
+    }
+
+    /// Sends the rows as they are, and has the cluster go on behind the last change that they show.
+    async fn copy_all(&mut self) -> Result<(), Ended> {
+        let (view, sequence) = self.owner.rows_now();
+        let mut rows = 0;
+        for association in self.cluster.associations() {
+            let mut copy = Copy::new(association);
+            while self.owner.owns(&association)
+                && let Some(change) = copy
+                    .next(view.as_ref(), COPY_MAX_ROWS)
+                    .map_err(|error| Ended::Store(error.into()))?
+            {
+                rows += change.ops.len();
+                let batch = Batch {
+                    log: self.log,
+                    first: None,
+                    as_of_ms: None,
+                    changes: Arc::new(vec![change.encode()]),
+                };
+                self.send(batch).await?;
+            }
+        }
+        drop(view);
+        self.jump(sequence).await?;
+        tracing::info!(
+            log = self.log,
+            rows,
+            "the rows of this log were sent to the metadata cluster once more"
+        );
+        Ok(())
     }
 
     /// Has the cluster go on behind a sequence.

@@ -8,7 +8,8 @@
 //! - 2, changes: node (8), log (1), epoch (8), sequence of the first (8), as of (8), then each change: generation of the
 //!   association's home (8), length (4), bytes as [`filegrid_tree::Change::encode`] writes them;
 //! - 3, a start of a node: node (8), number of logs (1);
-//! - 4, a jump: node (8), log (1), epoch (8), sequence to go on behind (8).
+//! - 4, a jump: node (8), log (1), epoch (8), sequence to go on behind (8);
+//! - 5, a copy: as 2; sequence and time mean nothing.
 //!
 //! A reply: JSON.
 
@@ -31,6 +32,8 @@ pub enum Command {
         /// How many logs it has.
         logs: u8,
     },
+    /// Changes that put rows of a node's tree as they are, outside the sequence: for what its log has no changes of any more.
+    Copy(Batch),
     /// Goes on behind a sequence, whatever was applied: the node or the cluster was restored. What is missing is found
     /// by comparing.
     Jump {
@@ -95,6 +98,7 @@ const REGISTRY: u8 = 1;
 const SHIP: u8 = 2;
 const ENTER: u8 = 3;
 const JUMP: u8 = 4;
+const COPY: u8 = 5;
 
 impl Command {
     /// The command's bytes.
@@ -111,8 +115,9 @@ impl Command {
                 serde_json::to_writer(&mut out, command)
                     .map_err(|error| MachineError::Damaged(error.to_string()))?;
             }
-            Self::Ship(batch) => {
-                out.push(SHIP);
+            Self::Ship(batch) | Self::Copy(batch) => {
+                let is_copy = matches!(self, Self::Copy(_));
+                out.push(if is_copy { COPY } else { SHIP });
                 out.extend_from_slice(&batch.node.to_le_bytes());
                 out.push(batch.log);
                 for number in [batch.epoch, batch.first] {
@@ -160,6 +165,7 @@ impl Command {
                 })?))
             }
             SHIP => rest.batch().map(Self::Ship),
+            COPY => rest.batch().map(Self::Copy),
             ENTER => rest.enter(),
             JUMP => rest.jump(),
             _ => None,

@@ -156,6 +156,7 @@ impl State {
         match command {
             Command::Registry(command) => self.change_registry(&command, rows),
             Command::Ship(batch) => self.ship(&batch, rows),
+            Command::Copy(batch) => self.copy(&batch, rows),
             Command::Enter { node, logs } => self.enter(node, logs, rows),
             Command::Jump { node, log, epoch, to } => self.jump(node, log, epoch, to, rows),
         }
@@ -204,6 +205,18 @@ impl State {
         }
         producer.as_of_ms = producer.as_of_ms.max(batch.as_of_ms);
         self.put_producer(batch.node, batch.log, producer, rows)?;
+        Ok(Reply::Applied(producer.applied))
+    }
+
+    fn copy(&self, batch: &Batch, rows: &mut Rows) -> Result<Reply, MachineError> {
+        let producer = self.producers.get(&(batch.node, batch.log));
+        let Some(producer) = producer.filter(|producer| producer.epoch == batch.epoch) else {
+            return Ok(Reply::Fenced);
+        };
+        for shipped in &batch.changes {
+            // Rows of an association that is at home elsewhere are that node's to tell.
+            let _ = self.change(batch.node, shipped, rows)?;
+        }
         Ok(Reply::Applied(producer.applied))
     }
 

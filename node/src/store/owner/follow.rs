@@ -5,12 +5,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use filegrid_tree::View;
+
 use super::Owner;
 use crate::clock;
 use crate::limits::TAIL_MAX_BYTES;
 use crate::store::log::{ChangeCursor, LoggedChange, Notify};
 use crate::store::progress::Progress;
-use crate::store::{StoreError, record};
+use crate::store::{StoreError, log_of, record};
 
 /// What an owner knows of who follows.
 #[derive(Default)]
@@ -155,6 +157,18 @@ impl Owner {
     #[must_use]
     pub fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.follow.progress)
+    }
+
+    /// The rows as they are, and the sequence of the last change that they show.
+    #[must_use]
+    pub fn rows_now(&self) -> (Box<dyn View + Send>, u64) {
+        (self.rows.snapshot(), self.applied.get().sequence)
+    }
+
+    /// Whether an association's changes are in this log.
+    #[must_use]
+    pub fn owns(&self, association: &[u8; 16]) -> bool {
+        log_of(association, self.logs) == self.number
     }
 
     /// Notes that the follower has all up to a sequence, and all that was applied at `as_of_ms` if that is told.

@@ -25,6 +25,13 @@ fn commands() -> impl Strategy<Value = Command> {
                 changes,
             })
         ),
+        prop::collection::vec(any::<u8>(), 0..20).prop_map(|change| {
+            let changes = vec![Shipped {
+                generation: 1,
+                change,
+            }];
+            Command::Copy(batch(1, 0, changes))
+        }),
         (any::<u64>(), any::<u8>()).prop_map(|(node, logs)| Command::Enter { node, logs }),
         (any::<u64>(), any::<u8>(), any::<u64>(), any::<u64>())
             .prop_map(|(node, log, epoch, to)| Command::Jump { node, log, epoch, to }),
@@ -42,7 +49,7 @@ proptest! {
         let part = &bytes[..cut.index(bytes.len())];
         if let Ok(other) = Command::decode(part) {
             // Between two changes of a batch a cut cannot be seen: frames carry the length and a sum.
-            prop_assert!(matches!(other, Command::Ship(_)));
+            prop_assert!(matches!(other, Command::Ship(_) | Command::Copy(_)));
         }
     }
 

@@ -40,6 +40,26 @@ fn what_is_known_is_skipped_and_what_is_missing_asked_for() {
 }
 
 #[test]
+fn a_copy_puts_rows_and_leaves_the_sequence_alone() {
+    let mut world = World::with_home();
+    ship(&mut world, 1, 1, &["a"]);
+    let copy = |epoch, generation| {
+        let shipped = Shipped {
+            generation,
+            ..put(1, "b")
+        };
+        Command::Copy(batch(epoch, 0, vec![put(1, "a"), shipped]))
+    };
+    assert_eq!(world.one(copy(2, 1)), Reply::Fenced);
+    assert_eq!(world.one(copy(1, 9)), Reply::Applied(1), "not at home");
+    assert_eq!(world.names(), ["a"]);
+    assert_eq!(world.one(copy(1, 1)), Reply::Applied(1));
+    assert_eq!(world.names(), ["a", "b"]);
+    assert_eq!(ship(&mut world, 1, 2, &["c"]), Reply::Applied(2));
+    assert_eq!(world.store.producer(NODE, 0).unwrap().rejected, 0);
+}
+
+#[test]
 fn an_earlier_start_of_a_node_sends_no_more() {
     let mut world = World::with_home();
     ship(&mut world, 1, 1, &["a"]);
