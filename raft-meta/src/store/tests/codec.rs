@@ -25,13 +25,7 @@ fn commands() -> impl Strategy<Value = Command> {
                 changes,
             })
         ),
-        prop::collection::vec(any::<u8>(), 0..20).prop_map(|change| {
-            let changes = vec![Shipped {
-                generation: 1,
-                change,
-            }];
-            Command::Copy(batch(1, 0, changes))
-        }),
+        prop::collection::vec(any::<u8>(), 0..20).prop_map(|change| Command::Copy(batch(1, 0, vec![change]))),
         (any::<u64>(), any::<u8>()).prop_map(|(node, logs)| Command::Enter { node, logs }),
         (any::<u64>(), any::<u8>(), any::<u64>(), any::<u64>())
             .prop_map(|(node, log, epoch, to)| Command::Jump { node, log, epoch, to }),

@@ -44,11 +44,12 @@ fn a_copy_puts_rows_and_leaves_the_sequence_alone() {
     let mut world = World::with_home();
     ship(&mut world, 1, 1, &["a"]);
     let copy = |epoch, generation| {
-        let shipped = Shipped {
-            generation,
-            ..put(1, "b")
-        };
-        Command::Copy(batch(epoch, 0, vec![put(1, "a"), shipped]))
+        let mut batch = batch(epoch, 0, vec![put(1, "a"), put(1, "b")]);
+        batch
+            .changes
+            .iter_mut()
+            .for_each(|shipped| shipped.generation = generation);
+        Command::Copy(batch)
     };
     assert_eq!(world.one(copy(2, 1)), Reply::Fenced);
     assert_eq!(world.one(copy(1, 9)), Reply::Applied(1), "not at home");
