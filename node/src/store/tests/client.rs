@@ -90,6 +90,10 @@ impl Client {
             Ok(command) => command,
             Err(error) => return self.refused(&association, &error, blobs).await,
         };
+        if !blobs.staged.is_empty() && self.random.one_in(6) {
+            // What is staged may wait for the rest of a slow upload while segments are given back around it.
+            turns(self.random.below(1500)).await;
+        }
         self.commit(group, command, after, blobs).await
     }
 

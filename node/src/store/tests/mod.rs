@@ -9,8 +9,11 @@ mod damage;
 mod group;
 mod life;
 mod orphans;
+mod pinned;
 mod reader;
+mod replay;
 mod run;
+mod space;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

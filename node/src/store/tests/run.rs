@@ -178,7 +178,9 @@ impl Run {
             let at = usize::from(log);
             life.spawn(look_after(Rc::clone(&life.owners[at]), life.stores[at].clone()));
             let (shared, disk) = (life.shared.clone(), Rc::clone(&life.disk));
+            let late = self.random.below(400);
             life.spawn(async move {
+                turns(late).await;
                 // What cannot be swept now is swept at the next start.
                 let _ = sweep(&shared, &disk, log, 0).await;
             });

@@ -1,0 +1,130 @@
+//! What a start does with the changes that the tree has not seen.
+
+use std::rc::Rc;
+
+use filegrid_tree::{Command, Protocol, Row, TreePath, lookup};
+
+use super::audit;
+use super::client::publish;
+use super::group::Body;
+use super::life::{Life, association};
+use super::reader::read;
+use crate::disk::sim::{Faults, Random, SimDisk};
+use crate::store::StoreError;
+use crate::store::rows::{ModelRows, RowBatch, Rows};
+
+const LOG: u8 = 0;
+/// More changes than are replayed in one step.
+const MANY: usize = 1200;
+
+fn path(text: &str) -> TreePath {
+    TreePath::parse(text).unwrap()
+}
+
+fn commit(life: &mut Life, command: Command) -> Result<(), StoreError> {
+    let store = life.stores[usize::from(LOG)].clone();
+    let done = store.commit(association(LOG), Protocol::Api, command, Vec::new(), Vec::new());
+    life.pool.run_until(done).map(drop)
+}
+
+fn upload(life: &mut Life, name: &str, body: &Rc<Body>) {
+    let store = life.stores[usize::from(LOG)].clone();
+    let file = [(name, Rc::clone(body))];
+    life.pool
+        .run_until(publish(&store, association(LOG), &file))
+        .unwrap();
+}
+
+/// The rows of blobs.
+fn blobs(rows: &ModelRows) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let map = rows.dump();
+    let blobs = map.iter().filter(|(key, _)| key[0] == b'b');
+    blobs.map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+}
+
+#[test]
+fn a_blob_that_was_moved_stays_where_it_is_when_its_file_is_renamed_much_later() {
+    let (disk, rows) = (SimDisk::new(1, Faults::default()), ModelRows::default());
+    let mut life = Life::open(&disk, &rows).unwrap();
+    let mut random = Random::new(1);
+    let kept = Body::new(random.bytes(3000));
+    upload(&mut life, "/kept", &kept);
+    // A segment of files that are deleted again, so that it is worth emptying.
+    for file in 0..12 {
+        upload(&mut life, &format!("/{file}"), &Body::new(random.bytes(10_000)));
+    }
+    let first = blobs(&rows);
+    let doomed = (0..12).map(|file| path(&format!("/{file}"))).collect();
+    let delete = Command::Delete {
+        paths: doomed,
+        root: TreePath::root(),
+    };
+    commit(&mut life, delete).unwrap();
+    let owner = Rc::clone(&life.owners[usize::from(LOG)]);
+    life.pool.run_until(owner.reclaim()).unwrap();
+    let moved = blobs(&rows);
+    assert!(
+        moved.len() == 1 && !first.contains(&moved[0]),
+        "nothing was moved"
+    );
+    for mtime in 0..MANY {
+        let mtime = i64::try_from(mtime).unwrap();
+        let path = path("/kept");
+        commit(&mut life, Command::SetTime { path, mtime }).unwrap();
+    }
+    let rename = Command::Move {
+        moves: vec![(path("/kept"), path("/renamed"))],
+        replace: false,
+    };
+    commit(&mut life, rename).unwrap();
+    let before = blobs(&rows);
+    drop(life);
+    // The tree is as old as can be.
+    let (disk, rows) = (disk.power_cycle(Faults::default()), rows.power_cut(|_| 0));
+    assert!(blobs(&rows).is_empty());
+    let mut life = Life::open(&disk, &rows).unwrap();
+    assert_eq!(blobs(&rows), before);
+    audit::audit(&rows);
+    let store = life.stores[usize::from(LOG)].clone();
+    let found = life.pool.run_until(read(&store, &association(LOG), "/renamed"));
+    assert_eq!(found.unwrap(), Some(kept.bytes.clone()));
+}
+
+#[test]
+fn versions_go_on_where_a_clock_that_was_ahead_had_taken_them() {
+    let (disk, rows) = (SimDisk::new(1, Faults::default()), ModelRows::default());
+    let mut life = Life::open(&disk, &rows).unwrap();
+    let body = Body::new(b"x".to_vec());
+    upload(&mut life, "/first", &body);
+    drop(life);
+    // As if the clock had been some thousand years ahead.
+    const AHEAD: u64 = 1 << 56;
+    let key = vec![b'a', LOG];
+    let mut noted: serde_json::Value = serde_json::from_slice(&rows.dump()[key.as_slice()]).unwrap();
+    noted["version"] = AHEAD.into();
+    let mut batch = RowBatch::default();
+    batch.put(key, serde_json::to_vec(&noted).unwrap());
+    rows.write(batch).unwrap();
+    let mut last = AHEAD;
+    let mut rows = rows.power_cut(|batches| batches);
+    let mut disk = disk.kill(Faults::default());
+    for name in ["/second", "/third", "/fourth"] {
+        let mut life = Life::open(&disk, &rows).unwrap();
+        upload(&mut life, name, &body);
+        let view = life.stores[0].view();
+        let row = lookup(view.as_ref(), association(LOG), &path(name)).unwrap();
+        let Some(Row::File(row)) = row else {
+            panic!("{row:?}")
+        };
+        assert!(
+            row.version > last,
+            "{name} has version {} behind {last}",
+            row.version
+        );
+        last = row.version;
+        drop(life);
+        // Of this change only the log is left.
+        rows = rows.power_cut(|_| 0);
+        disk = disk.power_cycle(Faults::default());
+    }
+}

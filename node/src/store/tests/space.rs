@@ -1,0 +1,127 @@
+//! Who may use the room that is left.
+
+use std::rc::Rc;
+
+use filegrid_tree::{Command, Id, Protocol, Sum, TreePath};
+
+use super::client::publish;
+use super::group::Body;
+use super::life::{Life, association};
+use crate::disk::sim::{Faults, Random, SimDisk};
+use crate::limits::BLOB_ALLOCATE_MIN_BYTES;
+use crate::ring::AlignedBuf;
+use crate::store::rows::ModelRows;
+use crate::store::{Shared, Store, StoreError};
+
+const LOG: u8 = 0;
+
+fn set_capacity(disk: &SimDisk, free_bytes: u64) {
+    disk.set_faults(Faults {
+        capacity_bytes: Some(disk.used_bytes() + free_bytes),
+        ..Faults::default()
+    });
+}
+
+fn path(text: &str) -> TreePath {
+    TreePath::parse(text).unwrap()
+}
+
+fn is_full<T: std::fmt::Debug>(done: &Result<T, StoreError>) -> bool {
+    match done {
+        Ok(_) => false,
+        Err(StoreError::Full) => true,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn what_is_kept_for_the_cure_is_refused_to_all_else() {
+    let disk = SimDisk::new(1, Faults::default());
+    let mut life = Life::open(&disk, &ModelRows::default()).unwrap();
+    life.pool.run_until_stalled();
+    set_capacity(&disk, 0);
+    let (key, mut random) = (association(LOG), Random::new(1));
+    let store = life.store_of(&key).clone();
+    let mut files = 0;
+    loop {
+        let (name, body) = (format!("/{files}"), Body::new(random.bytes(10_000)));
+        let file = [(name.as_str(), body)];
+        if is_full(&life.pool.run_until(publish(&store, key, &file))) {
+            break;
+        }
+        files += 1;
+    }
+    assert!(files > 20, "there was room for {files} files");
+    let mut command = |command| {
+        let done = store.commit(key, Protocol::Api, command, Vec::new(), Vec::new());
+        life.pool.run_until(done)
+    };
+    // What is left of the segment that is written to is for everybody.
+    let set_time = || Command::SetTime {
+        path: path("/0"),
+        mtime: 1,
+    };
+    let mut left = 0;
+    while !is_full(&command(set_time())) {
+        left += 1;
+        assert!(left < 1000, "the reserve is used for times");
+    }
+    let sum = Sum {
+        directory: Id(key),
+        name: "0".to_owned(),
+        version: 1,
+        sha256: [0; 32],
+    };
+    let refused = [
+        Command::Move {
+            moves: vec![(path("/0"), path("/a"))],
+            replace: false,
+        },
+        Command::SetSha256 { sums: vec![sum] },
+        Command::MakeDir {
+            path: path("/d"),
+            parents: false,
+            existing_ok: false,
+        },
+    ];
+    for refused in refused {
+        assert!(is_full(&command(refused.clone())), "{refused:?}");
+    }
+    let delete = Command::Delete {
+        paths: vec![path("/0")],
+        root: TreePath::root(),
+    };
+    command(delete).unwrap();
+}
+
+#[test]
+fn large_blobs_leave_the_low_water_mark_alone() {
+    const LOW_WATER_BYTES: u64 = 3 << 20;
+    let disk = SimDisk::new(1, Faults::default());
+    let mut life = Life::open(&disk, &ModelRows::default()).unwrap();
+    life.pool.run_until_stalled();
+    let shared = Shared {
+        low_water_bytes: LOW_WATER_BYTES,
+        ..life.shared.clone()
+    };
+    let store = Store::new(shared, 0, Rc::clone(&life.disk));
+    let piece = || {
+        let mut buffer = AlignedBuf::with_capacity(1 << 20);
+        buffer.resize_zeroed(1 << 20);
+        buffer
+    };
+    set_capacity(&disk, LOW_WATER_BYTES + 3 * BLOB_ALLOCATE_MIN_BYTES);
+    life.pool.run_until(async {
+        let mut writer = store.blob_writer(&association(LOG)).await.unwrap();
+        let mut pieces = 0;
+        // Also an upload that is under way, and has no declared length, ends here.
+        while !is_full(&writer.write(piece()).await.map(drop)) {
+            pieces += 1;
+            assert!(disk.free_bytes() >= LOW_WATER_BYTES);
+        }
+        assert!((2..=3).contains(&pieces), "{pieces}");
+        drop(writer);
+        store.remove_abandoned().await;
+        assert!(disk.free_bytes() >= LOW_WATER_BYTES + 3 * BLOB_ALLOCATE_MIN_BYTES);
+    });
+}
