@@ -4,6 +4,7 @@
 #![allow(missing_docs, reason = "the names of tests say what they hold")]
 
 mod away;
+mod grow;
 mod member;
 mod ship;
 #[allow(dead_code, reason = "other tests use the rest")]

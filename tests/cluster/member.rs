@@ -1,6 +1,7 @@
 //! A metadata member in the process of the test, and nodes that go to it.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,10 +77,22 @@ impl Member {
         Reply::decode(&self.runtime.block_on(answered).unwrap().answer).unwrap()
     }
 
+    /// One with data that is there already, which runs.
+    pub(crate) fn on(data: &Path) -> Self {
+        let mut member = Self::new();
+        member.config.data = data.to_owned();
+        member.start();
+        member
+    }
+
+    /// What a node has for it in `metadata_members`.
+    pub(crate) fn name(&self) -> String {
+        format!("1@{}", self.config.listen.as_ref().unwrap().address)
+    }
+
     /// A node that goes to this member.
     pub(crate) fn node(&self, settings: &[(&str, &str)]) -> Server {
-        let address = self.config.listen.as_ref().unwrap().address;
-        let members = format!("1@{address}");
+        let members = self.name();
         let mut all = vec![
             ("metadata_members", members.as_str()),
             ("metadata_plain_text", "true"),
