@@ -91,7 +91,9 @@ pub enum Space {
     Upload,
     /// Other changes, which take no space but the log's: may not use the reserve either.
     Change,
-    /// What frees space, and what a start needs: may.
+    /// Deletes: may use half of the reserve, so that what they take away can be purged.
+    Delete,
+    /// What frees space, and what a start needs: may use all of it.
     Cure,
 }
 

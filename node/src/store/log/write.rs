@@ -89,10 +89,10 @@ impl Log {
 
     /// Goes on in the next ready segment, in a new generation.
     fn rotate(&self, state: &mut State, whole: usize, space: Space) -> Result<(), LogError> {
-        let kept = if space == Space::Cure {
-            0
-        } else {
-            self.options.reserve_segments
+        let kept = match space {
+            Space::Upload | Space::Change => self.options.reserve_segments,
+            Space::Delete => self.options.reserve_segments / 2,
+            Space::Cure => 0,
         };
         if state.ready.len() <= kept {
             self.lacking.notify();

@@ -520,7 +520,8 @@ fn space_of(command: &Command) -> Space {
     match command {
         Command::Publish { .. } | Command::MakeDir { .. } => Space::Upload,
         Command::Move { .. } | Command::SetTime { .. } | Command::SetSha256 { .. } => Space::Change,
-        Command::Delete { .. } | Command::Remove { .. } | Command::CreateRoot => Space::Cure,
+        Command::Delete { .. } | Command::Remove { .. } => Space::Delete,
+        Command::CreateRoot => Space::Cure,
     }
 }
 

@@ -6,10 +6,12 @@ use filegrid_tree::{Command, Id, Protocol, Sum, TreePath};
 
 use super::client::publish;
 use super::group::Body;
-use super::life::{Life, association};
+use super::life::{Life, OPTIONS, association};
 use crate::disk::sim::{Faults, Random, SimDisk};
+use crate::housekeeping::tidy;
 use crate::limits::BLOB_ALLOCATE_MIN_BYTES;
 use crate::ring::AlignedBuf;
+use crate::store::log::LogOptions;
 use crate::store::rows::ModelRows;
 use crate::store::{Shared, Store, StoreError};
 
@@ -92,6 +94,81 @@ fn what_is_kept_for_the_cure_is_refused_to_all_else() {
         root: TreePath::root(),
     };
     command(delete).unwrap();
+}
+
+/// Fills the log to the last block that somebody may use: files that are worth nothing any more below `/d`, which waits
+/// to be purged, and before them a segment of changes alone.
+fn fill(life: &mut Life, disk: &SimDisk) {
+    life.pool.run_until_stalled();
+    set_capacity(disk, 0);
+    let (key, mut random) = (association(LOG), Random::new(1));
+    let store = life.store_of(&key).clone();
+    let mut command = |command| {
+        let done = store.commit(key, Protocol::Api, command, Vec::new(), Vec::new());
+        life.pool.run_until(done)
+    };
+    for mtime in 0..40 {
+        let path = TreePath::root();
+        command(Command::SetTime { path, mtime }).unwrap();
+    }
+    for file in 0.. {
+        let (name, body) = (format!("/d/{file}"), Body::new(random.bytes(10_000)));
+        let file = [(name.as_str(), body)];
+        if is_full(&life.pool.run_until(publish(&store, key, &file))) {
+            break;
+        }
+    }
+    let mut delete = |name: &str| {
+        let command = Command::Delete {
+            paths: vec![path(name)],
+            root: TreePath::root(),
+        };
+        let done = store.commit(key, Protocol::Api, command, Vec::new(), Vec::new());
+        life.pool.run_until(done)
+    };
+    delete("/d").unwrap();
+    let mut deletes = 0;
+    while !is_full(&delete("/nothing")) {
+        deletes += 1;
+        assert!(deletes < 5000, "deletes find room without end");
+    }
+}
+
+#[test]
+fn housekeeping_cures_a_log_that_deletes_have_filled() {
+    for reserve_segments in [1, 2] {
+        let disk = SimDisk::new(1, Faults::default());
+        let options = LogOptions {
+            reserve_segments,
+            ready_segments: 4,
+            ..OPTIONS
+        };
+        let mut life = Life::open_with(&disk, &ModelRows::default(), options).unwrap();
+        fill(&mut life, &disk);
+        let owner = Rc::clone(&life.owners[usize::from(LOG)]);
+        for look in 1..20 {
+            life.pool.run_until(tidy(&owner, 4 * look)).unwrap();
+            life.pool.run_until_stalled();
+        }
+        let store = life.stores[usize::from(LOG)].clone();
+        let file = [("/again", Body::new(vec![1; 10_000]))];
+        life.pool
+            .run_until(publish(&store, association(LOG), &file))
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_purge_has_room_that_deletes_have_not() {
+    let disk = SimDisk::new(1, Faults::default());
+    let options = LogOptions {
+        reserve_segments: 2,
+        ..OPTIONS
+    };
+    let mut life = Life::open_with(&disk, &ModelRows::default(), options).unwrap();
+    fill(&mut life, &disk);
+    let owner = Rc::clone(&life.owners[usize::from(LOG)]);
+    assert!(life.pool.run_until(owner.purge()).unwrap());
 }
 
 #[test]
