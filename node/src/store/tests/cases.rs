@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use filegrid_tree::{Command, Protocol, TreeError, TreePath};
+use futures::executor::block_on;
 
 use super::client::publish;
 use super::group::Body;
@@ -14,7 +15,7 @@ use crate::disk::sim::{Faults, Random, SimDisk};
 use crate::error::Error;
 use crate::store::rows::ModelRows;
 use crate::store::scrub::{Scrub, Scrubbed};
-use crate::store::{State, StoreError};
+use crate::store::{State, StoreError, log_directory};
 
 const LOG: u8 = 0;
 
@@ -145,4 +146,67 @@ fn a_damaged_state_is_refused_and_never_taken_for_a_fresh_node() {
         disk.flip_bit(&state, bit);
     }
     assert!(Life::open(&disk, &rows).is_ok());
+}
+
+#[test]
+fn a_segment_with_files_in_it_is_not_used_again_whatever_its_first_block_says() {
+    let (disk, rows) = (SimDisk::new(1, Faults::default()), ModelRows::default());
+    let mut life = Life::open(&disk, &rows).unwrap();
+    let key = association(LOG);
+    let store = life.store_of(&key).clone();
+    let files: Vec<_> = (0..20)
+        .map(|seed| (format!("/{seed}"), body(seed, 9000)))
+        .collect();
+    for (path, body) in &files {
+        let file = [(path.as_str(), Rc::clone(body))];
+        life.pool.run_until(publish(&store, key, &file)).unwrap();
+    }
+    drop((life, store));
+    let log = log_directory(&data(), LOG).join("log");
+    let segments = disk.files(|path| path.parent() == Some(&log));
+    // Magic, version, generation, offset.
+    for bit in (0..20 * 8).filter(|bit| !(48..64).contains(bit)) {
+        segments.iter().for_each(|(path, _)| disk.flip_bit(path, bit));
+        let mut life = Life::open(&disk, &rows).unwrap();
+        let store = life.store_of(&key).clone();
+        // Enough to go round through all that is free.
+        for _ in 0..40 {
+            let file = [("/x", body(bit, 10_000))];
+            life.pool.run_until(publish(&store, key, &file)).unwrap();
+        }
+        for (path, body) in &files {
+            let found = life.pool.run_until(read(&store, &key, path));
+            assert_eq!(found.unwrap().as_ref(), Some(&body.bytes), "bit {bit}: {path}");
+        }
+        drop((life, store));
+        segments.iter().for_each(|(path, _)| disk.flip_bit(path, bit));
+    }
+}
+
+#[test]
+fn directories_of_blobs_are_made_durable_though_a_killed_start_has_made_them() {
+    for seed in 0..16 {
+        let (disk, rows) = (SimDisk::new(seed, Faults::default()), ModelRows::default());
+        let life = Life::open(&disk, &rows).unwrap();
+        // The first blob of a start.
+        let outer = log_directory(&data(), LOG).join("blobs/00");
+        block_on(async {
+            life.disk.create_dir(&outer).await.unwrap();
+            life.disk.create_dir(&outer.join("01")).await.unwrap();
+        });
+        drop(life);
+        let disk = disk.kill(Faults::default());
+        let mut life = Life::open(&disk, &rows).unwrap();
+        let (key, body) = (association(LOG), body(seed, 50_000));
+        let store = life.store_of(&key).clone();
+        let file = [("/a", Rc::clone(&body))];
+        life.pool.run_until(publish(&store, key, &file)).unwrap();
+        assert!(disk.files(|path| path.starts_with(outer.join("01"))).len() == 1);
+        drop((life, store));
+        let disk = disk.power_cycle(Faults::default());
+        let mut life = Life::open(&disk, &rows).unwrap();
+        let store = life.store_of(&key).clone();
+        let found = life.pool.run_until(read(&store, &key, "/a"));
+        assert_eq!(found.unwrap().as_ref(), Some(&body.bytes), "seed {seed}");
+    }
 }
