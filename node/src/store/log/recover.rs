@@ -81,6 +81,10 @@ impl Recovered {
         if let Some(parent) = directory.parent() {
             disk.sync_dir(parent).await.map_err(failed("sync", parent))?;
         }
+        // A process that was killed may have left a segment whose name is not durable: it is about to be used.
+        disk.sync_dir(&directory)
+            .await
+            .map_err(failed("sync", &directory))?;
         let found = Found::read(&disk, &directory, &options).await?;
         let end = found.follow(from, replay).await?;
         found.check(&end, closed.as_ref(), live).await?;
