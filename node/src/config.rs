@@ -44,6 +44,8 @@ pub struct Raw {
     pub ftp_login_timeout_s: u64,
     /// Time for a data connection to be opened.
     pub ftp_data_timeout_s: u64,
+    /// How long an upload that broke is kept for its account to go on with, in seconds; 0: not at all.
+    pub keep_partial_s: u64,
     /// Certificate chains.
     pub tls_certificates: Vec<PathBuf>,
     /// Their keys.
@@ -126,6 +128,7 @@ impl Default for Raw {
             ftp_idle_timeout_s: 300,
             ftp_login_timeout_s: 60,
             ftp_data_timeout_s: 20,
+            keep_partial_s: 86_400,
             tls_certificates: Vec::new(),
             tls_keys: Vec::new(),
             handshake_timeout_s: 10,
@@ -406,6 +409,7 @@ fn ftp_settings(raw: &Raw) -> Result<ftp::Settings, String> {
         ports,
         data_timeout: Duration::from_secs(raw.ftp_data_timeout_s),
         login_timeout: Duration::from_secs(raw.ftp_login_timeout_s),
+        keeps_partials: raw.keep_partial_s > 0,
     })
 }
 

@@ -60,7 +60,10 @@ impl Housekeeping<'_> {
             self.store.remove_abandoned().await;
             for (log, owner) in self.owners {
                 owner.set_full(is_full(owner, self.config));
-                let done = tidy(owner, turn).await;
+                let mut done = tidy(owner, turn).await;
+                if done.is_ok() && turn.is_multiple_of(4) {
+                    done = self.end_partials(owner).await;
+                }
                 if owner.is_fenced() {
                     return Err(format!("log {log} is fenced"));
                 }
@@ -91,6 +94,20 @@ fn is_full(owner: &Owner, config: &Config) -> bool {
     let lag_ms = owner.progress().lag_ms(clock::now_ms());
     lag_ms / 1000 >= config.raw.unshipped_max_s
         || owner.unshipped_bytes() >> 20 >= config.raw.unshipped_max_mib
+}
+
+impl Housekeeping<'_> {
+    /// Ends broken uploads that were kept for as long as the operator wants, and those of accounts that are gone.
+    async fn end_partials(&self, owner: &Owner) -> Result<(), StoreError> {
+        let registry = self.registrar.current();
+        let keep_ms = self.config.raw.keep_partial_s.saturating_mul(1000);
+        let oldest = clock::now_ms().saturating_sub(i64::try_from(keep_ms).unwrap_or(i64::MAX));
+        let over = |(association, account): &([u8; 16], u64), kept_at: i64| {
+            let account = registry.account(uuid::Uuid::from_bytes(*association), *account);
+            kept_at <= oldest || account.is_none()
+        };
+        owner.end_partials(&over).await
+    }
 }
 
 /// Gives back what is of no more use. `turn` counts the looks.

@@ -155,6 +155,14 @@ pub const SCRUB_SAVE_BYTES: u64 = 256 << 20;
 pub const SCRUB_PAUSE_MS: u64 = 60_000;
 /// Pause of the scrub while it looks for the next file, in milliseconds.
 pub const SCRUB_LOOK_PAUSE_MS: u64 = 10;
+/// Broken uploads of one account that are kept: a client that gives up on more has no use for them.
+pub const PARTIALS_ACCOUNT_MAX_COUNT: usize = 64;
+/// What they hold together.
+pub const PARTIALS_ACCOUNT_MAX_BYTES: u64 = 256 << 30;
+/// Broken uploads of one log that are kept: each is known in memory, with up to `FTP_EXTENTS_MAX_COUNT` blobs.
+pub const PARTIALS_MAX_COUNT: usize = 1024;
+/// What they hold together: some disks' worth. The low-water mark holds beside it.
+pub const PARTIALS_MAX_BYTES: u64 = 1 << 40;
 /// Ranges of one request: more than any client needs, few enough to answer one by one.
 pub const RANGES_MAX_COUNT: usize = 64;
 /// Longest token that is looked at.

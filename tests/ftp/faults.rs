@@ -185,7 +185,8 @@ fn fault_8_an_upload_ends_with_its_control_connection() {
         };
         assert!(matches!(ended, Ok(0) | Err(_)));
         data.end();
-        other.expect("SIZE f", 550);
+        other.passive();
+        other.expect("RETR f", 550);
     }
     assert_eq!(server.tree(), ["/"]);
 }

@@ -8,6 +8,7 @@ mod clients;
 mod commands;
 mod faults;
 mod hostile;
+mod partials;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../rest/support.rs"]
 mod support;

@@ -5,6 +5,13 @@ use filegrid_journal::codec::{
 };
 use filegrid_tree::{Change, Row};
 
+const KINDS: [RecordKind; 4] = [
+    RecordKind::Change,
+    RecordKind::Blob,
+    RecordKind::MovedBlob,
+    RecordKind::Partial,
+];
+
 use super::Input;
 
 /// A record as it is written.
@@ -110,7 +117,7 @@ fn written(data: &[u8]) {
     for _ in 0..input.byte() % 6 {
         let about = input.byte();
         expected.push(Written {
-            kind: [RecordKind::Change, RecordKind::Blob, RecordKind::MovedBlob][usize::from(about % 3)],
+            kind: KINDS[usize::from(about % 4)],
             generation: header.generation,
             sequence: input.number(),
             payload: input.take(usize::from(about)).to_vec(),

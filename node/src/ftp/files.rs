@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::limits::{FTP_SUM_POLL_MS, FTP_SUM_WAIT_MS};
 use crate::metrics;
 use crate::ring;
+use crate::store::{Partial, PartialCommand, PartialWish};
 
 impl Session {
     pub(super) async fn files(&mut self, command: Command, context: Context) -> Result<Done, Error> {
@@ -25,11 +26,14 @@ impl Session {
             }
             Command::Mkd(path) => self.make_dir(&path).await,
             Command::Rmd(path) => self.remove(&path, Removal::EmptyDirectory).await,
-            Command::Dele(path) => self.remove(&path, Removal::File).await,
+            Command::Dele(path) => self.remove_file(&path).await,
             Command::Rnfr(path) => self.rename_from(&path),
             Command::Rnto(path) => self.rename_to(context, &path).await,
             Command::Size(path) => {
-                let size = self.file(&path)?.size;
+                let size = match self.partial(&path)? {
+                    Some(partial) => partial.row.size,
+                    None => self.file(&path)?.size,
+                };
                 Ok(Reply::new(213, size.to_string()).into())
             }
             Command::Mdtm(argument) => self.modified(&argument).await,
@@ -62,6 +66,12 @@ impl Session {
             None if *path == user.root => Ok(empty_root()),
             None => Err(TreeError::NotFound(self.shown(path)).into()),
         }
+    }
+
+    /// What is kept of this account's upload to a path.
+    pub(super) fn partial(&self, text: &str) -> Result<Option<Partial>, Error> {
+        let (path, user) = (self.path(text)?, self.user()?);
+        Ok(self.ftp.store.partial(&user.association, user.id, &path)?)
     }
 
     fn file(&self, text: &str) -> Result<FileRow, Error> {
@@ -113,6 +123,28 @@ impl Session {
         }
         self.change(Change::Remove { path, what }).await?;
         Ok(Reply::new(250, "Removed").into())
+    }
+
+    /// Removes a file, and what is kept of an upload to it: to its account that is one.
+    async fn remove_file(&self, text: &str) -> Result<Done, Error> {
+        if self.partial(text)?.is_none() {
+            return self.remove(text, Removal::File).await;
+        }
+        let user = self.user()?;
+        let end = PartialCommand {
+            account: user.id,
+            path: self.path(text)?,
+            what: PartialWish::End,
+        };
+        let ended = self
+            .ftp
+            .store
+            .commit_partial(user.association, self.protocol(), end, Vec::new());
+        ended.await?;
+        match self.remove(text, Removal::File).await {
+            Err(Error::NotFound(_)) => Ok(Reply::new(250, "Removed").into()),
+            removed => removed,
+        }
     }
 
     fn rename_from(&mut self, text: &str) -> Result<Done, Error> {

@@ -116,7 +116,10 @@ impl Session {
 
     pub(super) fn mlst(&self, argument: Option<&str>) -> Result<Done, Error> {
         let path = self.path(argument.unwrap_or(""))?;
-        let row = self.row(&path)?;
+        let row = match self.partial(argument.unwrap_or(""))? {
+            Some(partial) => Row::File(partial.row),
+            None => self.row(&path)?,
+        };
         let bytes = row.encode();
         let shown = self.shown(&path);
         let row = RowRef::new(&bytes)?;

@@ -28,6 +28,7 @@ mod session;
 pub mod state;
 pub mod time;
 mod transfer;
+mod upload;
 
 pub use self::public::{PublicAddresses, Rule};
 pub use self::server::{Ftp, Sessions, Settings};

@@ -31,6 +31,8 @@ pub struct Settings {
     pub data_timeout: Duration,
     /// Between connecting and the login.
     pub login_timeout: Duration,
+    /// Whether uploads that break are kept to be gone on with.
+    pub keeps_partials: bool,
 }
 
 /// What the FTP sessions of a shard share.

@@ -2,23 +2,19 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use filegrid_tree::{Base, Command, FileContent, Publication, Row, TreeError, TreePath, lookup};
+use filegrid_tree::{Row, TreeError, TreePath, lookup};
 
 use super::abort::Abort;
 use super::data::{self, Data, Plan, Security, Way};
 use super::reply::Reply;
-use super::resume::{Chained, Prefix};
 use super::session::{Done, Session};
+use super::upload::{Beginning, From, Upload};
 use crate::clock;
 use crate::error::Error;
-use crate::ingest::{Stored, receive};
-use crate::limits::{FTP_APPEND_TRIES_MAX_COUNT, FTP_EXTENTS_MAX_COUNT};
-use crate::metrics;
-use crate::ring;
+use crate::limits::FTP_EXTENTS_MAX_COUNT;
 use crate::send::send;
-use crate::store::{InlineBlob, Opened, Store, StoreError};
+use crate::store::Opened;
 
 impl Session {
     pub(super) async fn retrieve(&mut self, text: &str, offset: u64) -> Done {
@@ -41,42 +37,73 @@ impl Session {
     }
 
     pub(super) async fn store(&mut self, text: &str, offset: u64) -> Done {
-        if offset == 0 {
-            let path = self.target(text);
-            return self.receive("STOR", text, path, Base::Any, "Go on").await;
-        }
-        let opened = match self.open(text) {
-            Ok(opened) => opened,
-            Err(error) => return self.refused(error.into()),
+        let from = match offset {
+            0 => Ok(From::Nothing),
+            _ => self.beginning(text, offset),
         };
-        if offset > opened.row.size {
-            let text = format!("The file has {} bytes", opened.row.size);
-            return self.refused(Reply::new(554, text).into());
-        }
-        let path = self.target(text);
-        self.continued("STOR", text, path, Some((opened, offset))).await
+        self.upload("STOR", text, from, "Go on").await
     }
 
     pub(super) async fn append(&mut self, text: &str) -> Done {
-        let path = self.target(text);
+        let from = self.end(text).map_err(Done::from);
+        self.upload("APPE", text, from, "Go on").await
+    }
+
+    pub(super) async fn store_unique(&mut self) -> Done {
+        let name = format!("ftp-{}", uuid::Uuid::new_v4().simple());
+        // RFC 1123 §4.1.2.9: clients learn the name from here.
+        let intro = format!("FILE: {name}");
+        self.upload("STOU", &name, Ok(From::Nowhere), &intro).await
+    }
+
+    /// The first bytes of what is kept of an upload, or else of the file.
+    fn beginning(&self, text: &str, offset: u64) -> Result<From, Done> {
+        let beginning = match self.kept(text)? {
+            Some(kept) => Beginning { offset, ..kept },
+            None => Beginning {
+                opened: self.open(text)?,
+                offset,
+                partial: None,
+            },
+        };
+        let size = beginning.opened.row.size;
+        if offset > size {
+            return Err(Reply::new(554, format!("The file has {size} bytes")).into());
+        }
+        Ok(From::Beginning(Box::new(beginning)))
+    }
+
+    /// All of what is kept of an upload, or else of the file as it will be.
+    fn end(&self, text: &str) -> Result<From, Error> {
+        if let Some(kept) = self.kept(text)? {
+            return Ok(From::Beginning(Box::new(kept)));
+        }
         // Many pieces become one again: that needs a version to begin with.
         let many = self
             .open(text)
             .ok()
             .filter(|opened| opened.row.extents.len() >= FTP_EXTENTS_MAX_COUNT);
-        let from = many.map(|opened| {
-            let size = opened.row.size;
-            (opened, size)
-        });
-        self.continued("APPE", text, path, from).await
+        Ok(many.map_or(From::End, |opened| {
+            From::Beginning(Box::new(Beginning {
+                offset: opened.row.size,
+                opened,
+                partial: None,
+            }))
+        }))
     }
 
-    pub(super) async fn store_unique(&mut self) -> Done {
-        let name = format!("ftp-{}", uuid::Uuid::new_v4().simple());
-        let path = self.target(&name);
-        // RFC 1123 §4.1.2.9: clients learn the name from here.
-        self.receive("STOU", &name, path, Base::Absent, &format!("FILE: {name}"))
-            .await
+    /// What is kept of an upload, all of it.
+    fn kept(&self, text: &str) -> Result<Option<Beginning>, Error> {
+        let (path, user) = (self.path(text)?, self.user()?);
+        let kept = self.ftp.store.open_partial(&user.association, user.id, &path)?;
+        Ok(kept.map(|(partial, content)| Beginning {
+            offset: partial.row.size,
+            partial: Some((partial.id, partial.base)),
+            opened: Opened {
+                row: partial.row,
+                content,
+            },
+        }))
     }
 
     /// A file that is to be read.
@@ -85,96 +112,61 @@ impl Session {
         Ok(self.ftp.store.open(&self.user()?.association, &path)?)
     }
 
-    /// Where a file may be written: in a directory that is there, and not in the place of one.
-    fn target(&self, text: &str) -> Result<TreePath, Error> {
+    /// Where a file may be written: in a directory that is there, and not in the place of one. With the version of the
+    /// file that is there.
+    fn target(&self, text: &str) -> Result<(TreePath, Option<u64>), Error> {
         let path = self.path(text)?;
         let user = self.user()?;
         let view = self.ftp.store.view();
-        if let Some(Row::Dir(_)) = lookup(view.as_ref(), user.association, &path)? {
-            return Err(TreeError::IsDirectory(self.shown(&path)).into());
-        }
+        let version = match lookup(view.as_ref(), user.association, &path)? {
+            Some(Row::Dir(_)) => return Err(TreeError::IsDirectory(self.shown(&path)).into()),
+            Some(Row::File(row)) => return Ok((path, Some(row.version))),
+            None => None,
+        };
         let above = path.parent().unwrap_or_default();
         match lookup(view.as_ref(), user.association, &above)? {
-            Some(Row::Dir(_)) => Ok(path),
+            Some(Row::Dir(_)) => Ok((path, version)),
             // The root is there from the beginning, also before the first upload.
-            None if above == user.root => Ok(path),
+            None if above == user.root => Ok((path, version)),
             Some(Row::File(_)) => Err(TreeError::NotDirectory(self.shown(&above)).into()),
             None => Err(TreeError::NotFound(self.shown(&above)).into()),
         }
     }
 
-    /// Receives a file that builds on no other.
-    async fn receive(
+    /// Receives a file.
+    async fn upload(
         &mut self,
         verb: &'static str,
         text: &str,
-        path: Result<TreePath, Error>,
-        base: Base,
+        from: Result<From, Done>,
         intro: &str,
     ) -> Done {
-        let upload = match path.and_then(|path| self.upload(path)) {
-            Ok(upload) => upload,
-            Err(error) => return self.refused(error.into()),
+        let begun = from.and_then(|from| Ok((self.upload_to(text)?, from)));
+        let (upload, from) = match begun {
+            Ok(begun) => begun,
+            Err(done) => return self.refused(done),
         };
         let way = self.inward();
         let end = self
             .transfer(verb, text, intro, way, async |data, abort| {
-                let stored = receive(data, &upload.store, &upload.association).await?;
-                data.end().await;
-                upload.publish(stored, base, abort).await
+                upload.take(data, from, abort).await
             })
             .await;
         said(end, "Stored")
     }
 
-    /// Receives what continues a file: from an offset of the version that was opened, or at the end of whatever
-    /// version there is when all has come.
-    async fn continued(
-        &mut self,
-        verb: &'static str,
-        text: &str,
-        path: Result<TreePath, Error>,
-        from: Option<(Opened, u64)>,
-    ) -> Done {
-        let upload = match path.and_then(|path| self.upload(path)) {
-            Ok(upload) => upload,
-            Err(error) => return self.refused(error.into()),
-        };
-        let way = self.inward();
-        let end = self
-            .transfer(verb, text, "Go on", way, async |data, abort| match from {
-                Some((opened, offset)) => {
-                    let base = Base::Version(opened.row.version);
-                    if opened.row.extents.len() < FTP_EXTENTS_MAX_COUNT {
-                        let prefix = Prefix::of(&opened, offset).await?;
-                        let mut stored = receive(data, &upload.store, &upload.association).await?;
-                        data.end().await;
-                        stored.content = prefix.and_then(&stored.content);
-                        return upload.publish(stored, base, abort).await;
-                    }
-                    let mut both = Chained::new(&opened.content, offset, data);
-                    let stored = receive(&mut both, &upload.store, &upload.association).await?;
-                    data.end().await;
-                    upload.publish(stored, base, abort).await
-                }
-                None => {
-                    let stored = receive(data, &upload.store, &upload.association).await?;
-                    data.end().await;
-                    upload.append(stored, abort).await
-                }
-            })
-            .await;
-        said(end, "Stored")
-    }
-
-    fn upload(&self, path: TreePath) -> Result<Upload, Error> {
+    fn upload_to(&self, text: &str) -> Result<Upload, Error> {
+        let (path, version) = self.target(text)?;
         let user = self.user()?;
         Ok(Upload {
             store: self.ftp.store.clone(),
             association: user.association,
+            account: user.id,
             protocol: self.protocol(),
             make_parents: path.parent().unwrap_or_default() == user.root,
             path,
+            version,
+            keeps_partials: self.ftp.settings.keeps_partials,
         })
     }
 
@@ -279,103 +271,4 @@ impl Session {
 /// The last reply to a transfer.
 pub(super) fn said(end: Result<(), Done>, text: &str) -> Done {
     end.map_or_else(|done| done, |()| Reply::new(226, text).into())
-}
-
-/// What publishing a file takes.
-struct Upload {
-    store: Store,
-    association: [u8; 16],
-    protocol: filegrid_tree::Protocol,
-    path: TreePath,
-    make_parents: bool,
-}
-
-impl Upload {
-    /// Publishes a file that has come whole, unless its session is gone by now.
-    async fn publish(&self, mut stored: Stored, base: Base, abort: &Abort) -> Result<(), Error> {
-        let committed = if abort.is_raised() {
-            Err(Error::Disconnected)
-        } else {
-            let riding = std::mem::take(&mut stored.riding);
-            let committed = self.commit(&stored.content, riding, base).await;
-            committed.map_err(Error::from)
-        };
-        self.keep_or_discard(stored, committed).await
-    }
-
-    /// Publishes what continues a file, at the end of the version that is there at that moment.
-    async fn append(&self, stored: Stored, abort: &Abort) -> Result<(), Error> {
-        let mut committed = Err(Error::Conflict("the file changes all the time".to_owned()));
-        for turn in 0..FTP_APPEND_TRIES_MAX_COUNT {
-            if abort.is_raised() {
-                committed = Err(Error::Disconnected);
-                break;
-            }
-            match self.append_now(&stored).await {
-                // The other's change is decided and not yet to be read: it is on its way to the disk.
-                Err(StoreError::Tree(TreeError::Stale(_) | TreeError::Exists(_))) => {
-                    ring::sleep(Duration::from_millis(1 + turn / 8)).await;
-                }
-                other => {
-                    committed = other.map_err(Error::from);
-                    break;
-                }
-            }
-        }
-        self.keep_or_discard(stored, committed).await
-    }
-
-    async fn append_now(&self, stored: &Stored) -> Result<(), StoreError> {
-        // What rides is needed again if the file has changed meanwhile.
-        let riding = stored.riding.iter().map(|blob| InlineBlob {
-            id: blob.id,
-            bytes: blob.bytes.clone(),
-        });
-        let riding = riding.collect();
-        match self.store.open(&self.association, &self.path) {
-            Ok(opened) => {
-                let content = Prefix::whole(&opened).and_then(&stored.content);
-                let base = Base::Version(opened.row.version);
-                self.commit(&content, riding, base).await
-            }
-            Err(StoreError::Tree(TreeError::NotFound(_))) => {
-                self.commit(&stored.content, riding, Base::Absent).await
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn keep_or_discard(&self, stored: Stored, committed: Result<(), Error>) -> Result<(), Error> {
-        // Behind a fence nobody knows what the log holds: what it may refer to stays.
-        if committed
-            .as_ref()
-            .is_err_and(|error| !matches!(error, Error::Fenced))
-        {
-            stored.discard(&self.store, &self.association).await;
-        }
-        committed
-    }
-
-    async fn commit(
-        &self,
-        content: &FileContent,
-        riding: Vec<InlineBlob>,
-        base: Base,
-    ) -> Result<(), StoreError> {
-        let command = Command::Publish {
-            files: vec![Publication {
-                path: self.path.clone(),
-                content: content.clone(),
-                base,
-                mtime: None,
-            }],
-            make_parents: self.make_parents,
-        };
-        let done = self
-            .store
-            .commit(self.association, self.protocol, command, riding, Vec::new());
-        done.await?;
-        metrics::CHANGES.add(1);
-        Ok(())
-    }
 }

@@ -11,7 +11,7 @@ mod window;
 use filegrid_tree::{BlobId, Extent, FileContent};
 
 use self::part::OpenPart;
-pub use self::stream::{Source, Stored, receive};
+pub use self::stream::{Arrived, Source, Stored, receive};
 use self::window::Window;
 use crate::error::Error;
 use crate::http::exchange::Exchange;

@@ -41,36 +41,48 @@ impl Stored {
     }
 }
 
-/// Receives a file up to its end. While the disk takes one buffer the next is filled, and no more than that: a slow
-/// disk slows the client and not the memory.
+/// What has arrived of a file.
+pub struct Arrived {
+    /// The bytes.
+    pub stored: Stored,
+    /// Why no more came; `None`: that was all.
+    pub broken: Option<Error>,
+}
+
+/// Receives a file up to its end, or up to where its source fails. While the disk takes one buffer the next is filled,
+/// and no more than that: a slow disk slows the client and not the memory.
 ///
 /// # Errors
 ///
-/// The source fails, or the disk. What was stored is given back.
+/// The disk fails. What was stored is given back.
 pub async fn receive(
     source: &mut impl Source,
     store: &Store,
     association: &[u8; 16],
-) -> Result<Stored, Error> {
+) -> Result<Arrived, Error> {
     let mut buffer = AlignedBuf::with_capacity(SMALL_BYTES);
-    let mut ended = fill(source, &mut buffer).await?;
-    if !ended {
+    let mut filled = fill(source, &mut buffer).await;
+    if matches!(filled, Filled::Full) {
         let mut larger = AlignedBuf::with_capacity(MIDDLE_BYTES);
         larger.append(&buffer);
         buffer = larger;
-        ended = fill(source, &mut buffer).await?;
+        filled = fill(source, &mut buffer).await;
     }
-    if ended && buffer.len() <= INLINE_MAX_BYTES {
-        return small(&buffer, store);
+    if !matches!(filled, Filled::Full) && buffer.len() <= INLINE_MAX_BYTES {
+        return Ok(Arrived {
+            stored: small(&buffer, store)?,
+            broken: filled.broken(),
+        });
     }
     let mut writer = store.blob_writer(association).await?;
-    large(source, &mut writer, buffer, ended).await?;
+    let broken = large(source, &mut writer, buffer, filled).await?;
     let (extent, pin) = writer.finish().await?;
-    Ok(Stored {
+    let stored = Stored {
         large: Some((extent.blob, pin)),
         content: content_of(extent, None),
         riding: Vec::new(),
-    })
+    };
+    Ok(Arrived { stored, broken })
 }
 
 fn small(bytes: &[u8], store: &Store) -> Result<Stored, Error> {
@@ -105,24 +117,24 @@ fn small(bytes: &[u8], store: &Store) -> Result<Stored, Error> {
     })
 }
 
-/// Writes `buffer`, which is full or the last, and all that follows.
+/// Writes `buffer`, which is full or the last, and all that follows. Why no more came, if that was not the end.
 async fn large(
     source: &mut impl Source,
     writer: &mut BlobWriter,
     mut buffer: AlignedBuf,
-    mut ended: bool,
-) -> Result<(), Error> {
+    mut filled: Filled,
+) -> Result<Option<Error>, Error> {
     let mut next = AlignedBuf::with_capacity(MIDDLE_BYTES);
     loop {
-        if ended {
+        if !matches!(filled, Filled::Full) {
             if !buffer.is_empty() {
                 writer.write(buffer).await?;
             }
-            return Ok(());
+            return Ok(filled.broken());
         }
-        let (written, filled) = join(writer.write(buffer), fill(source, &mut next)).await;
+        let (written, more) = join(writer.write(buffer), fill(source, &mut next)).await;
         let spare = written?;
-        ended = filled?;
+        filled = more;
         buffer = std::mem::replace(&mut next, spare);
         next.clear();
         if writer.length() >= TRANSFER_BUFFER_MAX_BYTES as u64 && next.capacity() < TRANSFER_BUFFER_MAX_BYTES
@@ -133,15 +145,35 @@ async fn large(
     }
 }
 
-/// Fills the buffer; whether the source has ended.
-async fn fill(source: &mut impl Source, buffer: &mut AlignedBuf) -> Result<bool, Error> {
-    while buffer.len() < buffer.capacity() {
-        let n = source.read_into(buffer.spare_mut()).await?;
-        if n == 0 {
-            return Ok(true);
+/// Why a buffer is filled no further.
+enum Filled {
+    /// It is full.
+    Full,
+    /// The source has ended.
+    Ended,
+    /// The source has failed.
+    Broken(Error),
+}
+
+impl Filled {
+    fn broken(self) -> Option<Error> {
+        match self {
+            Self::Broken(error) => Some(error),
+            Self::Full | Self::Ended => None,
         }
-        buffer.advance(n);
-        metrics::PAYLOAD_RECEIVED.add(n as u64);
     }
-    Ok(false)
+}
+
+async fn fill(source: &mut impl Source, buffer: &mut AlignedBuf) -> Filled {
+    while buffer.len() < buffer.capacity() {
+        match source.read_into(buffer.spare_mut()).await {
+            Ok(0) => return Filled::Ended,
+            Ok(n) => {
+                buffer.advance(n);
+                metrics::PAYLOAD_RECEIVED.add(n as u64);
+            }
+            Err(error) => return Filled::Broken(error),
+        }
+    }
+    Filled::Full
 }

@@ -11,6 +11,8 @@ mod content;
 mod error;
 pub mod log;
 mod owner;
+mod partial;
+mod partials;
 mod pins;
 mod progress;
 mod record;
@@ -43,7 +45,10 @@ pub use self::blob::BlobWriter;
 pub use self::blob_row::Whereabouts;
 pub use self::content::{Content, Held, Opened, Piece};
 pub use self::error::StoreError;
-pub use self::owner::{Follower, Following, InlineBlob, Most, Opening, Owner, Receipt, Staged};
+pub use self::owner::{
+    Follower, Following, InlineBlob, Most, Opening, Owner, PartialCommand, PartialWish, Receipt, Staged,
+};
+pub use self::partial::Partial;
 pub use self::pins::{AllPins, PinSet, Pinned, Pins};
 pub use self::progress::Progress;
 pub use self::starts::Starts;
@@ -80,6 +85,19 @@ pub enum OwnerRequest {
         staged: Vec<Staged>,
         /// Where the answer goes.
         reply: oneshot::Sender<Result<Receipt, StoreError>>,
+    },
+    /// See [`Owner::partial`].
+    Partial {
+        /// The association.
+        association: [u8; 16],
+        /// Who writes.
+        protocol: Protocol,
+        /// What is to be done.
+        command: PartialCommand,
+        /// A small blob that comes with it.
+        riding: Vec<InlineBlob>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<bool, StoreError>>,
     },
     /// See [`Owner::stage`].
     Stage {
@@ -176,6 +194,19 @@ impl Store {
                         let _ = reply.send(done);
                     }));
                 }
+                OwnerRequest::Partial {
+                    association,
+                    protocol,
+                    command,
+                    riding,
+                    reply,
+                } => {
+                    let owner = Rc::clone(&owner);
+                    spawn(Box::pin(async move {
+                        let done = owner.partial(association, protocol, command, riding).await;
+                        let _ = reply.send(done);
+                    }));
+                }
                 OwnerRequest::Stage { blob, reply } => {
                     let owner = Rc::clone(&owner);
                     spawn(Box::pin(async move {
@@ -267,6 +298,98 @@ impl Store {
             reply,
         })
         .await
+    }
+
+    /// Does something to an account's partial; `false` if there is no room to keep it.
+    ///
+    /// # Errors
+    ///
+    /// See [`Owner::partial`].
+    pub async fn commit_partial(
+        &self,
+        association: [u8; 16],
+        protocol: Protocol,
+        command: PartialCommand,
+        riding: Vec<InlineBlob>,
+    ) -> Result<bool, StoreError> {
+        let log = self.log_of(&association);
+        if let Some(owner) = self.local(log) {
+            return owner.partial(association, protocol, command, riding).await;
+        }
+        self.ask(log, |reply| OwnerRequest::Partial {
+            association,
+            protocol,
+            command,
+            riding,
+            reply,
+        })
+        .await
+    }
+
+    /// What is kept of an account's upload to a path.
+    ///
+    /// # Errors
+    ///
+    /// A tree that cannot be read.
+    pub fn partial(
+        &self,
+        association: &[u8; 16],
+        account: u64,
+        path: &TreePath,
+    ) -> Result<Option<Partial>, StoreError> {
+        self.partial_in(self.view().as_ref(), association, account, path)
+    }
+
+    fn partial_in(
+        &self,
+        view: &dyn View,
+        association: &[u8; 16],
+        account: u64,
+        path: &TreePath,
+    ) -> Result<Option<Partial>, StoreError> {
+        let (Some(name), Some(above)) = (path.name(), path.parent()) else {
+            return Ok(None);
+        };
+        let Some(Row::Dir(above)) = lookup(view, *association, &above)? else {
+            return Ok(None);
+        };
+        let mut partial = None;
+        let key = partial::key(above.id, name, account);
+        let found = view
+            .get(&key, &mut |bytes| partial = Partial::decode(bytes))
+            .map_err(|error| StoreError::Disk(error.to_string()))?;
+        if found && partial.is_none() {
+            return Err(StoreError::Damaged(format!(
+                "a kept upload to {path} cannot be read"
+            )));
+        }
+        Ok(partial)
+    }
+
+    /// Opens what is kept of an account's upload to a path, to go on from it.
+    ///
+    /// # Errors
+    ///
+    /// A tree that cannot be read.
+    pub fn open_partial(
+        &self,
+        association: &[u8; 16],
+        account: u64,
+        path: &TreePath,
+    ) -> Result<Option<(Partial, Content)>, StoreError> {
+        let (found, pins) = self.0.pins.hold(|pin| -> Result<_, StoreError> {
+            let view = self.view();
+            let Some(partial) = self.partial_in(view.as_ref(), association, account, path)? else {
+                return Ok(None);
+            };
+            let located = self.locate(association, view.as_ref(), &partial.row, pin)?;
+            Ok(Some((partial, located)))
+        });
+        let log = self.log_of(association);
+        Ok(found?.map(|(partial, located)| {
+            let content = Content::new(Rc::clone(&self.0.reader), log, located, Some(pins));
+            (partial, content)
+        }))
     }
 
     /// Puts a small blob into the log ahead of the change that will refer to it.

@@ -62,7 +62,7 @@ pub fn all(prefix: u8) -> (Vec<u8>, Vec<u8>) {
     (vec![prefix], vec![prefix + 1])
 }
 
-/// Directory and name of a key made by [`row`] or [`unsummed`].
+/// Directory and name of a key made by one of these.
 #[must_use]
 pub fn split(key: &[u8]) -> Option<(DirId, &str)> {
     let (id, name) = key.get(1..)?.split_first_chunk::<16>()?;

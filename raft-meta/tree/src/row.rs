@@ -196,6 +196,15 @@ impl<'a> RowRef<'a> {
         }
     }
 
+    /// Version of a file.
+    #[must_use]
+    pub fn version(&self) -> Option<u64> {
+        match self {
+            Self::File(row) => Some(row.version.to_native()),
+            Self::Dir(_) => None,
+        }
+    }
+
     /// Bytes of a file, 0 of a directory.
     #[must_use]
     pub fn size(&self) -> u64 {

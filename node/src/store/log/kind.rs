@@ -12,6 +12,8 @@ pub enum RecordKind {
     Blob = 2,
     /// An inline blob that compaction has copied here, outside the sequence.
     MovedBlob = 3,
+    /// What happens to a kept partial, outside the sequence.
+    Partial = 4,
 }
 
 impl codec::Kind for RecordKind {
@@ -20,7 +22,7 @@ impl codec::Kind for RecordKind {
     }
 
     fn of(number: u8) -> Option<Self> {
-        [Self::Change, Self::Blob, Self::MovedBlob]
+        [Self::Change, Self::Blob, Self::MovedBlob, Self::Partial]
             .into_iter()
             .find(|kind| *kind as u8 == number)
     }

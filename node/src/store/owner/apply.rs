@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use filegrid_tree::{BlobId, Change, DirId, Sink, View, apply};
+use filegrid_tree::{BlobId, Change, DirId, RowRef, Sink, View, apply, keys};
 use serde::{Deserialize, Serialize};
 
 use crate::store::StoreError;
 use crate::store::blob_row::{self, BlobRow, Whereabouts};
 use crate::store::log::{Place, Position};
+use crate::store::partial::{self, Partial, PartialChange};
+use crate::store::partials::Partials;
 use crate::store::rows::RowBatch;
 
 /// Bytes that a record with this payload takes in a segment.
@@ -60,6 +62,7 @@ pub(super) struct Applier<'a> {
     log: u8,
     view: &'a dyn View,
     live: &'a mut Live,
+    partials: &'a mut Partials,
     /// Where blobs are that the changes of this batch bring along. No row knows them yet.
     places: &'a dyn Fn(BlobId) -> Option<Place>,
     out: RowBatch,
@@ -77,12 +80,14 @@ impl<'a> Applier<'a> {
         log: u8,
         view: &'a dyn View,
         live: &'a mut Live,
+        partials: &'a mut Partials,
         places: &'a dyn Fn(BlobId) -> Option<Place>,
     ) -> Self {
         Self {
             log,
             view,
             live,
+            partials,
             places,
             out: RowBatch::default(),
             blobs: HashMap::new(),
@@ -113,6 +118,55 @@ impl<'a> Applier<'a> {
             self.blobs.insert(blob, Some(row));
         }
         Ok(())
+    }
+
+    /// Adds what happens to a partial.
+    pub(super) fn partial(&mut self, change: &PartialChange) -> Result<(), StoreError> {
+        match change {
+            PartialChange::Kept(key, partial) => self.keep(key, partial),
+            PartialChange::Ended(key) => self.end_partial(key),
+        }
+    }
+
+    fn keep(&mut self, key: &[u8], partial: &Partial) -> Result<(), StoreError> {
+        // Linked first: a blob that it shares with the one before is never without a reference.
+        for blob in partial.blobs() {
+            self.link(blob, partial.id, "")?;
+        }
+        self.end_partial(key)?;
+        self.out.put(key.to_vec(), partial.encode());
+        self.partials.insert(key.to_vec(), partial);
+        Ok(())
+    }
+
+    fn end_partial(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        let Some(known) = self.partials.remove(key) else {
+            return Ok(());
+        };
+        self.out.delete(key.to_vec());
+        for blob in known.blobs {
+            self.release(blob, known.id, "")?;
+        }
+        Ok(())
+    }
+
+    /// A row of the tree is set or removed: partials whose file is another by now, or whose directory is gone, end.
+    fn overtake(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
+        let Some((directory, name)) = keys::split(key) else {
+            return Ok(());
+        };
+        let ended = match key.first() {
+            Some(b't') => {
+                let row = value.map(RowRef::new).transpose()?;
+                let version = row.and_then(|row| row.version());
+                let mut of_name = self.partials.of_name(directory, name);
+                of_name.retain(|(_, base)| base.is_none() || *base != version);
+                of_name
+            }
+            Some(b'q') => self.partials.below(&partial::entries(directory)),
+            _ => Vec::new(),
+        };
+        ended.iter().try_for_each(|(key, _)| self.end_partial(key))
     }
 
     /// What has come of the changes.
@@ -219,6 +273,10 @@ impl<'a> Applier<'a> {
 
 impl Sink for Applier<'_> {
     fn put(&mut self, key: Vec<u8>, mut value: Vec<u8>) {
+        if !self.partials.is_empty() {
+            let result = self.overtake(&key, Some(&value));
+            self.note(result);
+        }
         // Rows that wait for their SHA-256 carry the association, so that the sum finds its owner.
         if key.first() == Some(&b'x') {
             value.extend_from_slice(&self.association);
@@ -227,6 +285,10 @@ impl Sink for Applier<'_> {
     }
 
     fn delete(&mut self, key: Vec<u8>) {
+        if !self.partials.is_empty() {
+            let result = self.overtake(&key, None);
+            self.note(result);
+        }
         self.out.delete(key);
     }
 

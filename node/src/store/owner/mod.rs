@@ -8,6 +8,7 @@ mod apply;
 mod compact;
 mod follow;
 mod open;
+mod partial;
 mod purge;
 mod reclaim;
 
@@ -15,6 +16,7 @@ pub(crate) use self::apply::read_row;
 pub use self::follow::{Follower, Following, Most};
 pub use self::open::Opening;
 use self::open::latest_version;
+pub use self::partial::{PartialCommand, PartialWish};
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -29,6 +31,8 @@ use self::apply::{Applier, Live, Noted};
 use self::follow::Follow;
 use super::StoreError;
 use super::log::{Log, NewRecord, Place, Position, RecordKind, Space};
+use super::partial::PartialChange;
+use super::partials::Partials;
 use super::pins::{AllPins, PinSet, Pinned, Pins};
 use super::record;
 use super::rows::{RowBatch, Rows};
@@ -90,6 +94,11 @@ enum Queued {
         blobs: Vec<(BlobId, Place)>,
         done: oneshot::Sender<()>,
     },
+    Partial {
+        changes: Vec<PartialChange>,
+        places: Vec<(BlobId, Place)>,
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// Where a change went.
@@ -117,6 +126,7 @@ pub struct Owner {
     overlay: RefCell<Overlay>,
     queue: RefCell<VecDeque<(u64, Queued)>>,
     live: RefCell<Live>,
+    partials: RefCell<Partials>,
     sequence: Cell<u64>,
     version: Cell<u64>,
     /// Up to where the tree has the log.
@@ -421,24 +431,29 @@ impl Owner {
 
     fn write_rows(&self, ready: &[Queued], position: &Position) -> Result<(), StoreError> {
         let view = self.rows.snapshot();
-        let mut live = self.live.borrow_mut();
+        let (mut live, mut partials) = (self.live.borrow_mut(), self.partials.borrow_mut());
         let known: HashMap<BlobId, Place> = ready
             .iter()
             .filter_map(|queued| match queued {
-                Queued::Change { places, .. } => Some(places),
+                Queued::Change { places, .. } | Queued::Partial { places, .. } => Some(places),
                 Queued::Moved { .. } => None,
             })
             .flatten()
             .copied()
             .collect();
         let places = |blob| known.get(&blob).copied();
-        let mut applier = Applier::new(self.number, view.as_ref(), &mut live, &places);
+        let mut applier = Applier::new(self.number, view.as_ref(), &mut live, &mut partials, &places);
         for queued in ready {
             match queued {
                 Queued::Change { change, .. } => applier.change(change)?,
                 Queued::Moved { blobs, .. } => {
                     for (blob, to) in blobs {
                         applier.moved(*blob, *to)?;
+                    }
+                }
+                Queued::Partial { changes, .. } => {
+                    for change in changes {
+                        applier.partial(change)?;
                     }
                 }
             }
@@ -492,8 +507,8 @@ impl Owner {
                         node: self.node,
                     }));
                 }
-                // Compaction that has ended on an error does not wait.
-                Queued::Moved { done, .. } => drop(done.send(())),
+                // Compaction that has ended on an error does not wait, nor does a client that is gone.
+                Queued::Moved { done, .. } | Queued::Partial { done, .. } => drop(done.send(())),
             }
         }
         self.follow.notify();

@@ -14,6 +14,8 @@ use super::follow::Follow;
 use crate::disk::Disk;
 use crate::store::StoreError;
 use crate::store::log::{LogError, LogOptions, Place, Position, RecordKind, Recovered, Replayed};
+use crate::store::partial::PartialChange;
+use crate::store::partials::Partials;
 use crate::store::pins::{AllPins, Pins};
 use crate::store::record;
 use crate::store::rows::Rows;
@@ -70,7 +72,9 @@ impl Owner {
         } = opening;
         let start = Start::read(number, rows.snapshot().as_ref())?;
         let live = start.live.keys().copied().collect();
-        let mut replay = Replay::new(number, Arc::clone(&rows), start);
+        let mine = |association: &[u8; 16]| crate::store::log_of(association, logs) == number;
+        let partials = Partials::read(rows.snapshot().as_ref(), &mine)?;
+        let mut replay = Replay::new(number, Arc::clone(&rows), start, partials);
         let from = replay.position;
         let recovered = Recovered::read(
             Rc::clone(&disk),
@@ -103,6 +107,7 @@ impl Owner {
             overlay: RefCell::new(Overlay::default()),
             queue: RefCell::new(VecDeque::new()),
             live: RefCell::new(replay.live),
+            partials: RefCell::new(replay.partials),
             sequence: Cell::new(end.sequence),
             version: Cell::new(replay.version),
             applied: Cell::new(end),
@@ -157,6 +162,7 @@ impl Start {
 enum Step {
     Change(Change),
     Moved(BlobId, Place),
+    Partial(PartialChange),
 }
 
 struct Replay {
@@ -164,6 +170,7 @@ struct Replay {
     rows: Arc<dyn Rows>,
     position: Option<Position>,
     live: Live,
+    partials: Partials,
     version: u64,
     shipped: Option<u64>,
     dead: Vec<BlobId>,
@@ -175,12 +182,13 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(log: u8, rows: Arc<dyn Rows>, start: Start) -> Self {
+    fn new(log: u8, rows: Arc<dyn Rows>, start: Start, partials: Partials) -> Self {
         Self {
             log,
             rows,
             position: start.noted.map(|noted| noted.position),
             live: start.live,
+            partials,
             version: start.noted.map_or(0, |noted| noted.version),
             shipped: start.noted.and_then(|noted| noted.shipped),
             dead: Vec::new(),
@@ -216,6 +224,12 @@ impl Replay {
                     self.steps.push(Step::Moved(blob, replayed.place));
                 }
             }
+            RecordKind::Partial => {
+                let change = PartialChange::decode(replayed.payload).ok_or_else(|| {
+                    StoreError::Damaged("a record of a kept upload cannot be read".to_owned())
+                })?;
+                self.steps.push(Step::Partial(change));
+            }
             RecordKind::Change => {
                 let record = record::decode(replayed.payload).ok_or_else(|| {
                     StoreError::Damaged(format!("change {} cannot be read", replayed.sequence))
@@ -233,11 +247,18 @@ impl Replay {
         let view = self.rows.snapshot();
         let known = &self.places;
         let places = |blob| known.get(&blob).copied();
-        let mut applier = Applier::new(self.log, view.as_ref(), &mut self.live, &places);
+        let mut applier = Applier::new(
+            self.log,
+            view.as_ref(),
+            &mut self.live,
+            &mut self.partials,
+            &places,
+        );
         for step in self.steps.drain(..) {
             match step {
                 Step::Change(change) => applier.change(&change)?,
                 Step::Moved(blob, to) => applier.moved(blob, to)?,
+                Step::Partial(change) => applier.partial(&change)?,
             }
         }
         let applied = applier.finish(&Noted {

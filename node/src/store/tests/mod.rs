@@ -9,6 +9,7 @@ mod damage;
 mod group;
 mod life;
 mod orphans;
+mod partial;
 mod pinned;
 mod reader;
 mod replay;
