@@ -98,12 +98,13 @@ pub const TREE_MEMTABLE_BYTES: u64 = 64 << 20;
 /// Newest changes of a log kept in memory for the metadata cluster: some 10,000. One that is further behind has them read
 /// from the log.
 pub const TAIL_MAX_BYTES: usize = 4 << 20;
-/// Changes sent to the cluster in one batch, and their bytes: a fraction of a millisecond of a member's time.
-pub const SHIP_MAX_COUNT: usize = 512;
+/// Changes sent to the cluster in one batch, and their bytes: some milliseconds of a member's time. Small batches are flushed
+/// beside the logs so often that uploads wait for that.
+pub const SHIP_MAX_COUNT: usize = 4096;
 /// See [`SHIP_MAX_COUNT`].
-pub const SHIP_MAX_BYTES: usize = 64 << 10;
+pub const SHIP_MAX_BYTES: usize = 256 << 10;
 /// From one batch to the next, unless that is full: each costs a flush of the members' disks.
-pub const SHIP_EVERY_MS: u64 = 5;
+pub const SHIP_EVERY_MS: u64 = 25;
 /// Rows sent at a time to a cluster that lacks them: with the longest names and files of the most pieces, still a command.
 pub const COPY_MAX_ROWS: usize = 256;
 /// Pause before a batch is sent again that was not taken, at first, and at most.

@@ -145,8 +145,8 @@ impl Feeder {
         let Some(changes) = self.unless_missing(changes, more).await? else {
             return Ok(());
         };
-        let full = changes.len() >= SHIP_MAX_COUNT / 2;
         let sent = self.shipped + changes.len() as u64;
+        let full = sent < last;
         // All that the log had is told only by a batch that reaches its end.
         let as_of_ms = (sent >= last).then_some(now_ms);
         let batch = Batch {
