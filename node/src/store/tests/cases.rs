@@ -210,3 +210,44 @@ fn directories_of_blobs_are_made_durable_though_a_killed_start_has_made_them() {
         assert_eq!(found.unwrap().as_ref(), Some(&body.bytes), "seed {seed}");
     }
 }
+
+#[test]
+fn whichever_write_or_sync_of_a_large_upload_fails_nothing_is_acknowledged_that_is_not_there() {
+    let mut refused = 0;
+    for (fail_at, seed) in (1..24).flat_map(|at| (0..6).map(move |seed| (at, seed))) {
+        let (disk, rows) = (SimDisk::new(seed, Faults::default()), ModelRows::default());
+        let mut life = Life::open(&disk, &rows).unwrap();
+        life.pool.run_until_stalled();
+        let (key, body) = (association(LOG), body(seed, 50_000));
+        let store = life.store_of(&key).clone();
+        disk.set_faults(Faults {
+            fail_at: Some(fail_at),
+            ..Faults::default()
+        });
+        let file = [("/a", Rc::clone(&body))];
+        let done = life.pool.run_until(publish(&store, key, &file));
+        refused += u32::from(done.is_err());
+        if done.is_err() && !life.is_fenced() {
+            let file = [("/b", Rc::clone(&body))];
+            life.pool.run_until(publish(&store, key, &file)).unwrap();
+        }
+        drop((life, store));
+        let disk = disk.power_cycle(Faults::default());
+        let mut life = Life::open(&disk, &rows).unwrap();
+        let store = life.store_of(&key).clone();
+        let found = life.pool.run_until(read(&store, &key, "/a")).unwrap();
+        match done {
+            Ok(_) => assert_eq!(
+                found.as_ref(),
+                Some(&body.bytes),
+                "operation {fail_at}, seed {seed}"
+            ),
+            // The change itself may have reached the disk.
+            Err(_) => assert!(
+                found.is_none_or(|found| found == body.bytes),
+                "operation {fail_at}"
+            ),
+        }
+    }
+    assert!(refused > 24, "{refused} were refused");
+}

@@ -10,8 +10,8 @@ use super::group::Body;
 use super::life::{Life, association};
 use super::reader::read;
 use crate::disk::sim::{Faults, Random, SimDisk};
-use crate::store::StoreError;
 use crate::store::rows::{ModelRows, RowBatch, Rows};
+use crate::store::{InlineBlob, StoreError};
 
 const LOG: u8 = 0;
 /// More changes than are replayed in one step.
@@ -126,5 +126,63 @@ fn versions_go_on_where_a_clock_that_was_ahead_had_taken_them() {
         // Of this change only the log is left.
         rows = rows.power_cut(|_| 0);
         disk = disk.power_cycle(Faults::default());
+    }
+}
+
+#[test]
+fn a_log_that_went_on_without_changes_is_followed_from_where_it_is_kept() {
+    let (disk, rows) = (SimDisk::new(1, Faults::default()), ModelRows::default());
+    let mut life = Life::open(&disk, &rows).unwrap();
+    let mut random = Random::new(1);
+    let store = life.stores[usize::from(LOG)].clone();
+    let owner = Rc::clone(&life.owners[usize::from(LOG)]);
+    upload(&mut life, "/gone", &Body::new(random.bytes(100)));
+    let delete = Command::Delete {
+        paths: vec![path("/gone")],
+        root: TreePath::root(),
+    };
+    commit(&mut life, delete).unwrap();
+    // Uploads that are given up: the tree hears nothing of them, and their segments are used again and again.
+    for _ in 0..100 {
+        let blob = InlineBlob {
+            id: store.blob_id().unwrap(),
+            bytes: random.bytes(10_000),
+        };
+        drop(life.pool.run_until(store.stage(&association(LOG), blob)).unwrap());
+        life.pool.run_until_stalled();
+        life.pool.run_until(owner.reclaim()).unwrap();
+    }
+    let body = Body::new(random.bytes(100));
+    upload(&mut life, "/last", &body);
+    drop((life, store, owner));
+    let (disk, rows) = (disk.power_cycle(Faults::default()), rows.power_cut(|_| 0));
+    let mut life = Life::open(&disk, &rows).unwrap();
+    let store = life.stores[usize::from(LOG)].clone();
+    let found = life.pool.run_until(read(&store, &association(LOG), "/last"));
+    assert_eq!(found.unwrap(), Some(body.bytes.clone()));
+}
+
+#[test]
+fn segments_that_a_replay_has_freed_are_used_again_only_when_the_tree_is_durable_behind_them() {
+    let (mut disk, mut rows) = (SimDisk::new(1, Faults::default()), ModelRows::default());
+    let last = Body::new(b"last".to_vec());
+    for start in 0..3 {
+        let mut life = Life::open(&disk, &rows).unwrap();
+        // Each a batch of its own: some segments in which no file is.
+        for mtime in 0..120 {
+            let path = TreePath::root();
+            commit(&mut life, Command::SetTime { path, mtime }).unwrap();
+        }
+        upload(&mut life, &format!("/{start}"), &last);
+        drop(life);
+        (disk, rows) = (disk.power_cycle(Faults::default()), rows.power_cut(|_| 0));
+    }
+    let mut life = Life::open(&disk, &rows).unwrap();
+    let store = life.stores[usize::from(LOG)].clone();
+    for start in 0..3 {
+        let found = life
+            .pool
+            .run_until(read(&store, &association(LOG), &format!("/{start}")));
+        assert_eq!(found.unwrap(), Some(last.bytes.clone()), "start {start}");
     }
 }
