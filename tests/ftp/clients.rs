@@ -7,7 +7,7 @@ use crate::client::{Ftp, NAME, PASSWORD, server, server_with};
 use crate::support::{Server, noise};
 
 /// Runs a client; `None` where it is missing and may be.
-fn run(command: &mut Command) -> Option<Output> {
+pub(crate) fn run(command: &mut Command) -> Option<Output> {
     match command.output() {
         Ok(output) => Some(output),
         Err(error) => {
@@ -23,7 +23,7 @@ fn run(command: &mut Command) -> Option<Output> {
 }
 
 #[track_caller]
-fn well(output: &Output) -> String {
+pub(crate) fn well(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),
@@ -40,7 +40,7 @@ fn ready() -> Server {
     server
 }
 
-fn directory(server: &Server, name: &str) -> std::path::PathBuf {
+pub(crate) fn directory(server: &Server, name: &str) -> std::path::PathBuf {
     let path = server.data().with_extension(name);
     std::fs::create_dir_all(&path).unwrap();
     path

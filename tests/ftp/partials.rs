@@ -1,10 +1,12 @@
 //! Uploads that break: what has arrived is kept, and gone on with.
 
 use std::io::Write as _;
+use std::process::Command;
 
 use serde_json::json;
 
-use crate::client::{Ftp, NAME, account, server, server_with};
+use crate::client::{Ftp, NAME, PASSWORD, account, server, server_with};
+use crate::clients::{directory, run, well};
 use crate::support::{Server, blobs, noise};
 use crate::wire::Wire;
 
@@ -294,5 +296,37 @@ fn a_lost_control_connection_and_abor_leave_what_has_arrived() {
         let arrived: usize = text.trim_end()[4..].parse().unwrap();
         ftp.upload("APPE aborted", &bytes[arrived..]);
         assert!(server.get("/aborted").body == bytes);
+    }
+}
+
+#[test]
+fn clients_go_on_with_what_they_had_sent() {
+    let server = server();
+    let files = directory(&server, "files");
+    let bytes = noise(500_000, 7);
+    let up = files.join("up");
+    std::fs::write(&up, &bytes).unwrap();
+    server.put("/up", b"old");
+    let port = server.port_of("ftp");
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "-u", &format!("{NAME}:{PASSWORD}"), "-C", "-", "-T"]);
+    curl.arg(&up).arg(format!("ftp://127.0.0.1:{port}/up"));
+    let mut lftp = Command::new("lftp");
+    let script = format!(
+        "set cmd:fail-exit yes; set ftp:ssl-allow no; set net:max-retries 2; \
+         open -u {NAME},'{PASSWORD}' ftp://127.0.0.1:{port}; put -c {} -o up; bye",
+        up.display()
+    );
+    lftp.args(["--norc", "-c", &script]);
+    for mut client in [curl, lftp] {
+        broken(&mut login(&server), "STOR up", &bytes[..200_000]);
+        let Some(output) = run(&mut client) else { continue };
+        well(&output);
+        assert!(server.get("/up").body == bytes);
+        // Only what was missing came over the wire.
+        let log = server.log();
+        let last = log.lines().rfind(|line| line.contains("transfer"));
+        assert!(last.is_some_and(|line| line.contains("300000")), "{log}");
+        server.put("/up", b"old");
     }
 }
