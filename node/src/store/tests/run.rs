@@ -318,7 +318,7 @@ impl Run {
         for group in &self.groups {
             let mut group = group.borrow_mut();
             let end = audit::end_of(&self.rows, group.log);
-            let may_lose = flip.is_some_and(|flip| flip.batch == Some((group.log, end)));
+            let may_lose = flip.is_some_and(|flip| flip.may_lose(group.log, end));
             lost |= group.recovered(view.as_ref(), end, may_lose);
         }
         self.lossy |= lost;
