@@ -1,10 +1,18 @@
 #!/usr/bin/env bash
 # Measures a node over FTP, FTPS and HTTPS, and vsftpd, proftpd, pure-ftpd and nginx beside it where they are installed.
-# Everything runs on data of its own, which is taken away again. Options go to the FTP client: bench/ftp.sh --rounds 3
+# Everything runs on data of its own, which is taken away again, and as root in a network of its own. Options go to the FTP client: bench/ftp.sh --rounds 3
 # Other servers need root: they log in a system account that is made and removed here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --release -p filegrid -p filegrid-bench
+if [ "$(id -u)" = 0 ] && [ "${1:-}" != --inside ]; then
+    exec unshare --net "$0" --inside "$@"
+fi
+if [ "${1:-}" = --inside ]; then
+    shift
+    ip link set lo up
+    sysctl -qw net.ipv4.tcp_congestion_control=cubic
+fi
 data=$(mktemp -d)
 chmod 755 "$data"
 started=()
