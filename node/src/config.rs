@@ -245,26 +245,7 @@ pub fn load(
     variables: impl Iterator<Item = (String, String)>,
     options: Overrides,
 ) -> Result<Config, String> {
-    let mut table = match file {
-        Some(path) => {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            text.parse::<toml::Table>()
-                .map_err(|error| format!("{}: {error}", path.display()))?
-        }
-        None => toml::Table::new(),
-    };
-    let known = toml::Table::try_from(Raw::default()).map_err(|error| error.to_string())?;
-    for (name, value) in variables {
-        if let Some(key) = name.strip_prefix("FILEGRID_").map(str::to_ascii_lowercase)
-            && let Some(default) = known.get(&key)
-        {
-            table.insert(key, typed(&name, &value, default)?);
-        }
-    }
-    let mut raw: Raw = table
-        .try_into()
-        .map_err(|error| format!("configuration: {error}"))?;
+    let mut raw: Raw = filegrid_meta::settings::read(file, variables, "FILEGRID_")?;
     raw.data = options.data.unwrap_or(raw.data);
     raw.listen = options.listen.unwrap_or(raw.listen);
     raw.listen_tls = options.listen_tls.unwrap_or(raw.listen_tls);
@@ -273,29 +254,6 @@ pub fn load(
     raw.ftps = options.ftps.unwrap_or(raw.ftps);
     raw.shards = options.shards.unwrap_or(raw.shards);
     check(raw)
-}
-
-/// The value of a variable, of the type that its key has.
-fn typed(name: &str, value: &str, default: &toml::Value) -> Result<toml::Value, String> {
-    match default {
-        toml::Value::Integer(_) => value
-            .trim()
-            .parse()
-            .map(toml::Value::Integer)
-            .map_err(|_| format!("{name}: {value} is no number")),
-        toml::Value::Boolean(_) => value
-            .trim()
-            .parse()
-            .map(toml::Value::Boolean)
-            .map_err(|_| format!("{name}: {value} is neither true nor false")),
-        toml::Value::Array(_) => {
-            let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Ok(toml::Value::Array(
-                items.map(|item| toml::Value::String(item.to_owned())).collect(),
-            ))
-        }
-        _ => Ok(toml::Value::String(value.to_owned())),
-    }
 }
 
 fn check(raw: Raw) -> Result<Config, String> {

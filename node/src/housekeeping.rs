@@ -87,16 +87,7 @@ impl Housekeeping<'_> {
         }
         Ok(())
     }
-}
 
-/// Whether too much of a log waits for the cluster.
-fn is_full(owner: &Owner, config: &Config) -> bool {
-    let lag_ms = owner.progress().lag_ms(clock::now_ms());
-    lag_ms / 1000 >= config.raw.unshipped_max_s
-        || owner.unshipped_bytes() >> 20 >= config.raw.unshipped_max_mib
-}
-
-impl Housekeeping<'_> {
     /// Ends broken uploads that were kept for as long as the operator wants, and those of accounts that are gone.
     async fn end_partials(&self, owner: &Owner) -> Result<(), StoreError> {
         let registry = self.registrar.current();
@@ -108,6 +99,13 @@ impl Housekeeping<'_> {
         };
         owner.end_partials(&over).await
     }
+}
+
+/// Whether too much of a log waits for the cluster.
+fn is_full(owner: &Owner, config: &Config) -> bool {
+    let lag_ms = owner.progress().lag_ms(clock::now_ms());
+    lag_ms / 1000 >= config.raw.unshipped_max_s
+        || owner.unshipped_bytes() >> 20 >= config.raw.unshipped_max_mib
 }
 
 /// Gives back what is of no more use. `turn` counts the looks.

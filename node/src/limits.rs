@@ -103,7 +103,7 @@ pub const TAIL_MAX_BYTES: usize = 4 << 20;
 pub const SHIP_MAX_COUNT: usize = 4096;
 /// See [`SHIP_MAX_COUNT`].
 pub const SHIP_MAX_BYTES: usize = 256 << 10;
-/// From one batch to the next, unless that is full: each costs a flush of the members' disks.
+/// From one batch to the next, unless changes are left behind: each costs a flush of the members' disks.
 pub const SHIP_EVERY_MS: u64 = 25;
 /// Rows sent at a time to a cluster that lacks them: with the longest names and files of the most pieces, still a command.
 pub const COPY_MAX_ROWS: usize = 256;

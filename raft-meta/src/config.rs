@@ -163,53 +163,11 @@ pub fn load(
     variables: impl Iterator<Item = (String, String)>,
     options: Overrides,
 ) -> Result<Config, String> {
-    let mut table = match file {
-        Some(path) => {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            text.parse::<toml::Table>()
-                .map_err(|error| format!("{}: {error}", path.display()))?
-        }
-        None => toml::Table::new(),
-    };
-    let known = toml::Table::try_from(Raw::default()).map_err(|error| error.to_string())?;
-    for (name, value) in variables {
-        if let Some(key) = name.strip_prefix("FILEGRID_META_").map(str::to_ascii_lowercase)
-            && let Some(default) = known.get(&key)
-        {
-            table.insert(key, typed(&name, &value, default)?);
-        }
-    }
-    let mut raw: Raw = table
-        .try_into()
-        .map_err(|error| format!("configuration: {error}"))?;
+    let mut raw: Raw = crate::settings::read(file, variables, "FILEGRID_META_")?;
     raw.data = options.data.unwrap_or(raw.data);
     raw.id = options.id.unwrap_or(raw.id);
     raw.listen = options.listen.unwrap_or(raw.listen);
     check(raw)
-}
-
-/// The value of a variable, of the type that its key has.
-fn typed(name: &str, value: &str, default: &toml::Value) -> Result<toml::Value, String> {
-    let wrong = |what: &str| format!("{name}: {value} is no {what}");
-    match default {
-        toml::Value::Integer(_) => value
-            .trim()
-            .parse()
-            .map(toml::Value::Integer)
-            .map_err(|_| wrong("number")),
-        toml::Value::Boolean(_) => value
-            .trim()
-            .parse()
-            .map(toml::Value::Boolean)
-            .map_err(|_| wrong("true or false")),
-        toml::Value::Array(_) => {
-            let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
-            let items = items.map(|item| toml::Value::String(item.to_owned()));
-            Ok(toml::Value::Array(items.collect()))
-        }
-        _ => Ok(toml::Value::String(value.to_owned())),
-    }
 }
 
 fn check(raw: Raw) -> Result<Config, String> {

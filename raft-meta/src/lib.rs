@@ -12,6 +12,7 @@ pub mod nodes;
 pub mod raft;
 pub mod registry;
 pub mod serve;
+pub mod settings;
 pub mod store;
 pub mod wire;
 

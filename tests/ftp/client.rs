@@ -185,18 +185,16 @@ impl Ftp {
         text
     }
 
+    /// The port that the server waits at for a data connection.
+    pub(crate) fn passive_port(&mut self) -> u16 {
+        let text = self.expect("EPSV", 229);
+        let (_, port) = text.split_once("|||").unwrap();
+        port.split('|').next().unwrap().parse().unwrap()
+    }
+
     /// A passive data connection, not yet TLS.
     pub(crate) fn passive(&mut self) -> TcpStream {
-        let text = self.expect("EPSV", 229);
-        let port: u16 = text
-            .split("|||")
-            .nth(1)
-            .unwrap()
-            .split('|')
-            .next()
-            .unwrap()
-            .parse()
-            .unwrap();
+        let port = self.passive_port();
         let stream = TcpStream::connect((self.host, port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream

@@ -45,16 +45,7 @@ fn a_stranger_gets_no_data_connection() {
     let server = server();
     server.put("/f", b"for anna");
     let mut ftp = Ftp::login(&server);
-    let text = ftp.expect("EPSV", 229);
-    let port: u16 = text
-        .split("|||")
-        .nth(1)
-        .unwrap()
-        .split('|')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let port = ftp.passive_port();
     let mut stranger = from("127.0.0.9", port);
     ftp.send(b"RETR f\r\n");
     let mut got = Vec::new();

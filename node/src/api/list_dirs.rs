@@ -63,7 +63,7 @@ impl Api {
                     if piece.len() < LISTING_PIECE_BYTES && seen < LISTING_STEP_ENTRIES {
                         return ControlFlow::Continue(());
                     }
-                    more = TreePath::parse_walked(path).ok();
+                    more = Some(TreePath::found(path));
                     ControlFlow::Break(())
                 },
             )?;

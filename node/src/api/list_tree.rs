@@ -91,7 +91,7 @@ impl Api {
                 left -= 1;
                 last = Some(entry.path);
             }
-            after = last.and_then(|last| TreePath::parse_walked(last).ok());
+            after = last.map(TreePath::found);
             if !page.more || left == 0 || after.is_none() {
                 break;
             }

@@ -70,7 +70,7 @@ impl Api {
                     if seen < PREPARE_STEP_ENTRIES {
                         return ControlFlow::Continue(());
                     }
-                    more = TreePath::parse_walked(shown).ok();
+                    more = Some(TreePath::found(shown));
                     ControlFlow::Break(())
                 },
             )?;

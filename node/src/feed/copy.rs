@@ -60,7 +60,7 @@ impl Copy {
             if let Row::Dir(root) = &row {
                 self.levels.push((root.id, None));
             }
-            ops.push(put(ROOTS, &name, row));
+            ops.push(Op::put(ROOTS, &name, row));
         }
         Ok(())
     }
@@ -98,7 +98,7 @@ fn some_of(
         if let Row::Dir(made) = &row {
             below = Below::Directory(made.id);
         }
-        ops.push(put(directory, name, row));
+        ops.push(Op::put(directory, name, row));
         last = Some(name.to_owned());
         if matches!(below, Below::End) && ops.len() >= most {
             below = Below::More;
@@ -116,18 +116,6 @@ fn some_of(
         *after = last;
     }
     Ok(below)
-}
-
-/// Blobs are the node's own business: the cluster keeps no account of them.
-fn put(directory: DirId, name: &str, row: Row) -> Op {
-    Op::Put {
-        directory,
-        name: name.to_owned(),
-        row,
-        released: Vec::new(),
-        linked: Vec::new(),
-        was_unsummed: false,
-    }
 }
 
 #[cfg(test)]
@@ -212,7 +200,7 @@ mod tests {
                     association: TENANT,
                     time: 1,
                     protocol: Protocol::Api,
-                    ops: vec![put(at, name, row.clone())],
+                    ops: vec![Op::put(at, name, row.clone())],
                 };
                 apply(&change, &mut rows).unwrap();
             };

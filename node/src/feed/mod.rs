@@ -146,7 +146,7 @@ impl Feeder {
             return Ok(());
         };
         let sent = self.shipped + changes.len() as u64;
-        let full = sent < last;
+        let is_behind = sent < last;
         // All that the log had is told only by a batch that reaches its end.
         let as_of_ms = (sent >= last).then_some(now_ms);
         let batch = Batch {
@@ -166,7 +166,7 @@ impl Feeder {
             }
         }
         let rest = Duration::from_millis(SHIP_EVERY_MS).saturating_sub(begun.elapsed());
-        if !full && !rest.is_zero() {
+        if !is_behind && !rest.is_zero() {
             ring::sleep(rest).await;
         }
         Ok(())

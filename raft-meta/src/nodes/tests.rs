@@ -111,17 +111,6 @@ fn request(path: &str) -> ListRequest {
     }
 }
 
-fn put(directory: Id, name: &str, row: Row) -> Op {
-    Op::Put {
-        directory,
-        name: name.to_owned(),
-        row,
-        released: Vec::new(),
-        linked: Vec::new(),
-        was_unsummed: false,
-    }
-}
-
 fn root() -> Op {
     let row = DirRow {
         id: Id(*TENANT.as_bytes()),
@@ -130,7 +119,7 @@ fn root() -> Op {
         mtime: 1,
         protocol: Protocol::Api,
     };
-    put(ROOTS, &root_name(TENANT.as_bytes()), Row::Dir(row))
+    Op::put(ROOTS, &root_name(TENANT.as_bytes()), Row::Dir(row))
 }
 
 fn file(name: &str, sha256: Option<[u8; 32]>, updated_at: Option<i64>) -> Op {
@@ -145,7 +134,7 @@ fn file(name: &str, sha256: Option<[u8; 32]>, updated_at: Option<i64>) -> Op {
         mtime: 7,
         protocol: Protocol::Sftp,
     };
-    put(Id(*TENANT.as_bytes()), name, Row::File(row))
+    Op::put(Id(*TENANT.as_bytes()), name, Row::File(row))
 }
 
 fn paths(page: &Page) -> Vec<String> {

@@ -94,6 +94,21 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// Sets a row whose blobs nobody accounts for: a directory's, or one beside the log that its blobs are in.
+    #[must_use]
+    pub fn put(directory: DirId, name: &str, row: Row) -> Self {
+        Self::Put {
+            directory,
+            name: name.to_owned(),
+            row,
+            released: Vec::new(),
+            linked: Vec::new(),
+            was_unsummed: false,
+        }
+    }
+}
+
 /// One step of an association's tree, whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Change {

@@ -115,7 +115,12 @@ impl SimDisk {
 
 /// Lets other tasks run, some turns.
 async fn turn(world: &Rc<RefCell<World>>) {
-    let turns = world.borrow_mut().turns();
+    let some = world.borrow_mut().turns();
+    turns(some).await;
+}
+
+/// Lets other tasks run so many times.
+pub(crate) async fn turns(turns: u64) {
     for _ in 0..turns {
         let mut waited = false;
         std::future::poll_fn(|context| {

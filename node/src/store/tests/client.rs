@@ -7,8 +7,7 @@ use filegrid_tree::{
 };
 
 use super::group::{Body, Contents, Group, LARGE_BYTES, SharedGroup, Step};
-use super::life::turns;
-use crate::disk::sim::{Random, SimDisk};
+use crate::disk::sim::{Random, SimDisk, turns};
 use crate::limits::{BLOCK_BYTES, INLINE_MAX_BYTES};
 use crate::ring::AlignedBuf;
 use crate::store::{InlineBlob, PinSet, Receipt, Staged, Store, StoreError};

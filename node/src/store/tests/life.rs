@@ -178,18 +178,3 @@ async fn make(disk: &Rc<dyn Disk>, path: &Path, above: PathBuf) -> Result<(), St
     disk.create_dir(path).await.map_err(failed)?;
     disk.sync_dir(&above).await.map_err(failed)
 }
-
-/// Lets the other tasks run so many times.
-pub(super) async fn turns(turns: u64) {
-    for _ in 0..turns {
-        let mut waited = false;
-        std::future::poll_fn(|context| {
-            if std::mem::replace(&mut waited, true) {
-                return std::task::Poll::Ready(());
-            }
-            context.waker().wake_by_ref();
-            std::task::Poll::Pending
-        })
-        .await;
-    }
-}

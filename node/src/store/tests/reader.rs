@@ -5,8 +5,7 @@ use std::rc::Rc;
 use filegrid_tree::{TreeError, TreePath};
 
 use super::group::{Body, SharedGroup};
-use super::life::turns;
-use crate::disk::sim::{Random, SimDisk};
+use crate::disk::sim::{Random, SimDisk, turns};
 use crate::ring::AlignedBuf;
 use crate::store::{Content, Held, Piece, Store, StoreError};
 

@@ -159,14 +159,7 @@ impl Work<'_> {
     }
 
     fn put_dir(&mut self, directory: DirId, name: &str, row: Row) {
-        self.push(Op::Put {
-            directory,
-            name: name.to_owned(),
-            row,
-            released: Vec::new(),
-            linked: Vec::new(),
-            was_unsummed: false,
-        });
+        self.push(Op::put(directory, name, row));
     }
 
     /// The id of a directory; with `make`, missing ones are made on the way.
