@@ -6,9 +6,10 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Parser;
+use filegrid_bench::process::{cpu_seconds, settled};
 
 /// Measures a running FTP server.
 #[derive(Debug, Parser)]
@@ -193,28 +194,6 @@ fn run(options: &Options, up: bool, files: usize, bytes: usize, sessions: usize)
         session?.ask("QUIT", 221)?;
     }
     Ok(took)
-}
-
-/// What a process and its ended children have used.
-fn cpu_seconds(pid: u32) -> Outcome<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let ticks = fields.split_whitespace().skip(11).take(4);
-    let ticks: f64 = ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
-    Ok(ticks / f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100)))
-}
-
-/// The same once the server does nothing any more: what it does afterwards counts as well.
-#[allow(clippy::disallowed_methods, reason = "a benchmark may sleep")]
-fn settled(pid: u32) -> Outcome<f64> {
-    loop {
-        let before = cpu_seconds(pid)?;
-        std::thread::sleep(Duration::from_millis(600));
-        let now = cpu_seconds(pid)?;
-        if now - before <= 0.02 {
-            return Ok(now);
-        }
-    }
 }
 
 fn median(values: &mut [f64]) -> f64 {

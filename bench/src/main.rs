@@ -9,9 +9,10 @@ mod report;
 use std::net::SocketAddr;
 
 use clap::Parser;
+use filegrid_bench::process::{cpu_seconds, settled};
 
 use crate::connection::{Job, run};
-use crate::report::{Figures, Server};
+use crate::report::Figures;
 
 /// Measures a running node.
 #[derive(Debug, Parser)]
@@ -51,7 +52,6 @@ struct Row {
 #[allow(clippy::print_stdout, reason = "the figures are what was asked for")]
 fn main() -> Result<(), String> {
     let options = Options::parse();
-    let server = Server { pid: options.pid };
     println!("{}", report::HEADING);
     for row in rows(&options) {
         let mut figures = Figures::default();
@@ -59,11 +59,11 @@ fn main() -> Result<(), String> {
             let jobs = (0..row.files)
                 .map(|number| job(&options, &row, round, number))
                 .collect();
-            let before = server.cpu_seconds()?;
+            let before = cpu_seconds(options.pid)?;
             let seconds = run(options.target, row.connections, jobs).map_err(|error| error.to_string())?;
-            let cpu = server.cpu_seconds()? - before;
+            let cpu = cpu_seconds(options.pid)? - before;
             // What the server does after its answers (sums, tables) is measured, but not beside the next round.
-            let after = server.settle()? - before - cpu;
+            let after = settled(options.pid)? - before - cpu;
             // The first round warms up.
             if round > 0 {
                 figures.add(seconds, cpu, after, row.files, row.bytes * row.files);

@@ -1,51 +1,8 @@
 //! What was measured, as medians with minimum and maximum.
 
-use std::time::Duration;
-
 /// Heading of the table.
 pub(crate) const HEADING: &str = "| row | connections | requests/s | MiB/s | server CPU per request, µs | server CPU per \
     GiB, s | server CPU afterwards per GiB, s |\n|---|---|---|---|---|---|---|";
-
-/// The server's process.
-pub(crate) struct Server {
-    pub(crate) pid: u32,
-}
-
-impl Server {
-    /// User and system time so far.
-    pub(crate) fn cpu_seconds(&self) -> Result<f64, String> {
-        let path = format!("/proc/{}/stat", self.pid);
-        let stat = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-        // The name in parentheses may hold spaces; the fields behind it do not (proc(5)).
-        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-        let ticks = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|ticks| ticks.parse::<f64>().ok())
-            .sum::<f64>();
-        let per_second = f64::from(u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100));
-        Ok(ticks / per_second)
-    }
-
-    /// Waits until the server does nothing, and says what it has used by then.
-    #[allow(clippy::disallowed_methods, reason = "a benchmark may sleep")]
-    pub(crate) fn settle(&self) -> Result<f64, String> {
-        loop {
-            let before = self.cpu_seconds()?;
-            std::thread::sleep(LOOK);
-            let now = self.cpu_seconds()?;
-            if now - before <= IDLE_CPU_SECONDS {
-                return Ok(now);
-            }
-        }
-    }
-}
-
-/// CPU seconds in a look that count as doing nothing: housekeeping takes less.
-const IDLE_CPU_SECONDS: f64 = 0.02;
-/// Length of a look: longer than the pauses of the server's housekeeping.
-const LOOK: Duration = Duration::from_millis(600);
 
 /// The rounds of a row.
 #[derive(Default)]

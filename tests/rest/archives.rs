@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::client;
-use crate::support::{Connection, Server, form, noise, request};
+use crate::support::{Connection, Server, noise, request};
+use crate::trees::fill;
 
 fn prepare(server: &Server, list: &Value) -> String {
     let reply = server.call("/api/download/prepare", json!({"Filelist": list}));
@@ -73,20 +74,7 @@ fn a_download_resumes_at_any_byte() {
 #[test]
 fn other_programs_read_more_files_than_a_plain_archive_holds() {
     let server = Server::start();
-    let mut connection = server.connect();
-    for batch in 0..14 {
-        let names: Vec<_> = (0..5000)
-            .map(|number| format!("{:06}", batch * 5000 + number))
-            .collect();
-        let files: Vec<_> = names
-            .iter()
-            .map(|name| ("f", name.as_str(), b"".as_slice()))
-            .collect();
-        let body = form(&files, Some(json!({"files": [{"field": "f", "path": "/many"}]})));
-        let kind = [("Content-Type", "multipart/form-data; boundary=b0")];
-        connection.send(&request(&server.token, "POST", "/api/upload", &kind, &body));
-        assert_eq!(connection.reply("POST").status, 200);
-    }
+    fill(&server, "/many", 14);
     server.put("/a/one", b"1");
     server.put("/b/one", &noise(200_000, 1));
     let target = prepare(&server, &json!(["/many", "/a/one", "/b/one", "/a"]));

@@ -7,6 +7,27 @@ use serde_json::{Value, json};
 
 use crate::support::{Connection, Server, form, request};
 
+/// So many times 5,000 empty files in a directory, by as many uploads.
+pub(crate) fn fill(server: &Server, directory: &str, uploads: usize) {
+    let mut connection = server.connect();
+    for upload in 0..uploads {
+        let names: Vec<_> = (0..5000)
+            .map(|number| format!("{:06}", upload * 5000 + number))
+            .collect();
+        let files: Vec<_> = names
+            .iter()
+            .map(|name| ("f", name.as_str(), b"".as_slice()))
+            .collect();
+        let body = form(
+            &files,
+            Some(json!({"files": [{"field": "f", "path": directory}]})),
+        );
+        let kind = [("Content-Type", "multipart/form-data; boundary=b0")];
+        connection.send(&request(&server.token, "POST", "/api/upload", &kind, &body));
+        assert_eq!(connection.reply("POST").status, 200);
+    }
+}
+
 fn paths(listing: &Value) -> Vec<String> {
     let entries = listing.as_array().unwrap().iter();
     entries
@@ -97,19 +118,7 @@ fn pages_pass_what_moves_have_made_longer_than_a_path_may_be() {
 fn a_directory_of_a_hundred_thousand_files_is_listed_and_its_pages_add_up() {
     let server = Server::start();
     let mut connection = server.connect();
-    for batch in 0..20 {
-        let names: Vec<_> = (0..5000)
-            .map(|number| format!("{:06}", batch * 5000 + number))
-            .collect();
-        let files: Vec<_> = names
-            .iter()
-            .map(|name| ("f", name.as_str(), b"".as_slice()))
-            .collect();
-        let body = form(&files, Some(json!({"files": [{"field": "f", "path": "/wide"}]})));
-        let kind = [("Content-Type", "multipart/form-data; boundary=b0")];
-        connection.send(&request(&server.token, "POST", "/api/upload", &kind, &body));
-        assert_eq!(connection.reply("POST").status, 200);
-    }
+    fill(&server, "/wide", 20);
     let files = server.call("/api/list/files", json!({"Params": "/wide"}));
     let files = files.as_array().unwrap();
     assert_eq!(files.len(), 100_000);

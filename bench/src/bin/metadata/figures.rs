@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use filegrid_bench::process;
 use tokio::task::JoinSet;
 
 /// The columns.
@@ -105,18 +106,5 @@ fn clock() -> Instant {
 
 /// CPU time that processes have used.
 fn cpu_seconds(pids: &[u32]) -> Result<f64, String> {
-    let tick = rustix::param::clock_ticks_per_second() as f64;
-    let mut ticks = 0.0;
-    for pid in pids {
-        let path = format!("/proc/{pid}/stat");
-        let stat = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
-        // Behind the name, which may hold anything: user and system time are the 12th and 13th.
-        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        let both = fields
-            .skip(11)
-            .take(2)
-            .filter_map(|field| field.parse::<f64>().ok());
-        ticks += both.sum::<f64>();
-    }
-    Ok(ticks / tick)
+    pids.iter().map(|pid| process::cpu_seconds(*pid)).sum()
 }

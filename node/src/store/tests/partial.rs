@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use filegrid_journal::sim::{play_all, seeds};
 use filegrid_tree::{Base, Command, FileContent, Id, Protocol, Publication, Removal, Row, TreePath, keys};
 
 use super::life::{Life, association};
@@ -409,18 +410,8 @@ fn play(seed: u64) {
 
 #[test]
 fn what_is_kept_survives_power_cuts_and_ends_with_what_it_builds_on() {
-    if let Ok(seed) = std::env::var("SEED") {
-        return play(seed.parse().unwrap());
-    }
-    let seeds = std::env::var("FILEGRID_SEEDS")
-        .ok()
-        .and_then(|seeds| seeds.parse().ok())
-        .unwrap_or(60);
     // 498: a start uses a segment whose name the one before, which was killed, had not made durable.
-    for seed in (0..seeds).chain([498]) {
-        let played = std::panic::catch_unwind(|| play(seed));
-        assert!(played.is_ok(), "replay it with SEED={seed}");
-    }
+    play_all(seeds(60).chain([498]), play);
 }
 
 #[test]

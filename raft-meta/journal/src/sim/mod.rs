@@ -7,9 +7,11 @@
 //! Here is what the disk holds and what happens to it; the logs put their own file traits before it.
 
 mod random;
+mod seeds;
 mod world;
 
 pub use self::random::Random;
+pub use self::seeds::{play_all, seeds};
 pub use self::world::World;
 
 /// One entry of a directory: name, whether it is a directory.

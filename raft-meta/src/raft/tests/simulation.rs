@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use filegrid_journal::sim::{Faults, Random};
+use filegrid_journal::sim::{Faults, Random, play_all, seeds};
 use futures::future::BoxFuture;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -423,25 +423,13 @@ fn simulate(seed: u64) -> usize {
 
 #[test]
 fn nothing_acknowledged_is_lost() {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let (first, count) = match number("SEED") {
-        Some(seed) => (seed, 1),
-        None => (0, number("FILEGRID_SEEDS").unwrap_or(96).div_ceil(4)),
-    };
-    let next = AtomicU64::new(first);
-    let run = || {
-        let mut acknowledged = 0;
-        while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < first + count)
-        {
-            acknowledged += simulate(seed);
-        }
-        acknowledged as u64
-    };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let acknowledged: u64 = std::thread::scope(|scope| {
-        let runs: Vec<_> = (0..cores).map(|_| scope.spawn(run)).collect();
-        runs.into_iter().map(|run| run.join().unwrap()).sum()
+    let seeds = seeds(96);
+    let count = (seeds.end - seeds.start).div_ceil(4);
+    let acknowledged = AtomicU64::new(0);
+    play_all(seeds.start..seeds.start + count, |seed| {
+        acknowledged.fetch_add(simulate(seed) as u64, Ordering::Relaxed);
     });
+    let acknowledged = acknowledged.into_inner();
     assert!(
         acknowledged > 100 * count,
         "{acknowledged} commands in {count} runs: it hardly worked"

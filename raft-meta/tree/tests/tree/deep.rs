@@ -2,27 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use filegrid_tree::{
-    Change, Command, IdMaker, PATH_MAX_BYTES, Protocol, Stamp, TreePath, apply, purge_step, resolve, walk,
-};
+use filegrid_tree::{Change, Command, IdMaker, PATH_MAX_BYTES, Protocol, TreePath, apply, purge_step, walk};
 
-use crate::rows::Rows;
+use crate::rows::{ASSOCIATION, Rows, run};
 
-const ASSOCIATION: [u8; 16] = [1; 16];
 /// What a thread of Rust has when nobody says otherwise.
 const STACK_BYTES: usize = 2 << 20;
 /// Names in the longest path.
 const NAMES: usize = PATH_MAX_BYTES / 2;
-
-fn run(rows: &mut Rows, ids: &mut IdMaker, command: &Command) {
-    let stamp = Stamp {
-        now_ms: 1,
-        version: 1,
-        protocol: Protocol::Api,
-    };
-    let resolved = resolve(rows, ASSOCIATION, stamp, ids, command).unwrap();
-    apply(&resolved.change, rows).unwrap();
-}
 
 fn chain(names: usize) -> TreePath {
     TreePath::parse(&"/a".repeat(names)).unwrap()

@@ -2,24 +2,13 @@
 
 use filegrid_tree::{
     Base, CHANGE_MAX_BYTES, Change, Command, Extent, FileContent, Id, IdMaker, Op, Protocol, Publication,
-    Stamp, TreePath, apply, purge_step, resolve,
+    TreePath, apply, purge_step,
 };
 
-use crate::rows::Rows;
+use crate::rows::{ASSOCIATION, Rows, run};
 
-const ASSOCIATION: [u8; 16] = [1; 16];
 /// Entries that a step may take.
 const ENTRIES: usize = 1000;
-
-fn run(rows: &mut Rows, ids: &mut IdMaker, command: &Command) {
-    let stamp = Stamp {
-        now_ms: 1,
-        version: 1,
-        protocol: Protocol::Api,
-    };
-    let resolved = resolve(rows, ASSOCIATION, stamp, ids, command).unwrap();
-    apply(&resolved.change, rows).unwrap();
-}
 
 /// Publishes files of so many extents below `/d`, and deletes that.
 fn deleted(files: usize, extents: usize) -> Rows {

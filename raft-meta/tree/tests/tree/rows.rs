@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use filegrid_tree::{BlobId, DirId, Id, ROOTS, Row, Sink, View, ViewError, Visit, keys};
+use filegrid_tree::{
+    BlobId, Command, DirId, Id, IdMaker, Protocol, ROOTS, Row, Sink, Stamp, View, ViewError, Visit, apply,
+    keys, resolve,
+};
 
 /// Rows, and which of them refers to which blob.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -118,4 +121,18 @@ impl Rows {
 
 fn id(bytes: Vec<u8>) -> Id {
     Id(bytes.try_into().unwrap())
+}
+
+/// Whose rows they are, where there is one association.
+pub(crate) const ASSOCIATION: [u8; 16] = [1; 16];
+
+/// Resolves and applies a command of [`ASSOCIATION`].
+pub(crate) fn run(rows: &mut Rows, ids: &mut IdMaker, command: &Command) {
+    let stamp = Stamp {
+        now_ms: 1,
+        version: 1,
+        protocol: Protocol::Api,
+    };
+    let resolved = resolve(rows, ASSOCIATION, stamp, ids, command).unwrap();
+    apply(&resolved.change, rows).unwrap();
 }
