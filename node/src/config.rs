@@ -291,6 +291,9 @@ fn check(raw: Raw) -> Result<Config, String> {
     if !(8..=1024).contains(&raw.log_segment_mib) {
         return Err("log_segment_mib: 8 to 1024".to_owned());
     }
+    if raw.log_reserve_segments < 2 {
+        return Err("log_reserve_segments: at least 2, one for deletes and one for compaction".to_owned());
+    }
     if raw.log_ready_segments <= raw.log_reserve_segments {
         return Err("log_ready_segments: must be more than log_reserve_segments".to_owned());
     }

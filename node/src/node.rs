@@ -263,14 +263,20 @@ impl Node {
     }
 }
 
-/// Makes `DATA` for its owner alone, and locks it.
+/// Makes `DATA` for its owner alone, durably, and locks it.
 fn prepare_data(data: &Path) -> Result<File, String> {
     let failed = |error: std::io::Error| format!("cannot use {}: {error}", data.display());
+    let data = &std::path::absolute(data).map_err(failed)?;
+    let missing: Vec<_> = data.ancestors().take_while(|path| !path.exists()).collect();
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(data)
         .map_err(failed)?;
+    for above in missing.iter().filter_map(|path| path.parent()) {
+        let synced = File::open(above).and_then(|above| above.sync_all());
+        synced.map_err(failed)?;
+    }
     std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
     let lock = File::create(data.join("lock")).map_err(failed)?;
     lock.try_lock()

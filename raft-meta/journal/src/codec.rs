@@ -337,6 +337,40 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_batch_follows_only_the_one_that_it_names() {
+        let end = Position {
+            generation: 7,
+            segment: 3,
+            offset: 8192,
+            sequence: 40,
+            crc: 0xfeed,
+        };
+        let next = BatchHeader {
+            generation: 7,
+            offset: 8192,
+            length: 64,
+            records: 0,
+            previous: end.crc,
+            mark: 0,
+            base: end.sequence,
+            crc: 0,
+        };
+        let follows = |header: BatchHeader| header.follows(&end, 7, 8192);
+        assert!(follows(next));
+        // An earlier use of the segment, an other place, a batch missing that had only blobs, one that had changes.
+        assert!(!follows(BatchHeader {
+            generation: 6,
+            ..next
+        }));
+        assert!(!follows(BatchHeader { offset: 4096, ..next }));
+        assert!(!follows(BatchHeader {
+            previous: 0xfee,
+            ..next
+        }));
+        assert!(!follows(BatchHeader { base: 39, ..next }));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_refused_or_read(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

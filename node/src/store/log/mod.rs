@@ -7,6 +7,7 @@
 //! The log is fenced by the first write that fails. Nothing is acknowledged after that, and the write is not
 //! tried again: what a disk says after a failed flush cannot be trusted.
 
+mod chain;
 mod changes;
 mod kind;
 mod notify;
@@ -24,10 +25,11 @@ use self::write::Building;
 use crate::disk::Disk;
 use crate::limits::BACKLOG_MAX_BATCHES;
 
+pub use self::chain::Replayed;
 pub use self::changes::{ChangeCursor, LoggedChange};
 pub use self::kind::{Record, RecordKind};
 pub(crate) use self::notify::Notify;
-pub use self::recover::{Recovered, Replayed};
+pub use self::recover::Recovered;
 pub use self::segments::{SegmentInfo, SegmentReader, segment_name};
 pub use filegrid_journal::codec::{
     BATCH_HEADER_BYTES, BatchHeader, Damage, Place, Position, RECORD_HEADER_BYTES, footprint, read_record,
@@ -74,7 +76,8 @@ pub struct LogOptions {
     pub segment_bytes: u32,
     /// A batch that has gathered this much is closed.
     pub batch_bytes: usize,
-    /// Segments that only deletes, compaction and recovery may use.
+    /// Segments that only deletes, compaction and recovery may use, deletes half of them: at least 2, or a full disk
+    /// cannot be emptied.
     pub reserve_segments: usize,
     /// Segments kept written ahead, the reserve included.
     pub ready_segments: usize,

@@ -35,11 +35,9 @@ impl std::fmt::Debug for Flip {
 }
 
 impl Flip {
-    /// Whether it may take changes of a log behind `end` that no other batch knows durable: in the batch that follows, or
-    /// in the first block of a segment, which says what the rest of it is.
+    /// Whether it may take changes of a log behind `end` that no other batch knows durable: in the batch that follows.
     pub(super) fn may_lose(&self, log: u8, end: u64) -> bool {
         self.batch == Some((log, end))
-            || self.batch.is_some_and(|(of, _)| of == log) && self.bit < 8 * BLOCK_BYTES as u64
     }
 
     fn new(disk: &SimDisk, path: &Path, bit: u64, batch: Option<(u8, u64)>) -> Self {

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::rc::Rc;
 
 use filegrid_tree::{RowRef, TreePath, View, walk};
@@ -182,6 +182,22 @@ pub(super) fn shown(view: &dyn View, association: [u8; 16], path: &TreePath) -> 
     found
 }
 
+/// What a directory held from one of its changes on.
+pub(super) struct Held {
+    /// Sequences that the change may have: of one that was not acknowledged but seen to have happened, several.
+    pub(super) sequences: RangeInclusive<u64>,
+    pub(super) contents: Contents,
+}
+
+impl Held {
+    pub(super) fn since(sequence: u64, contents: Contents) -> Self {
+        Self {
+            sequences: sequence..=sequence,
+            contents,
+        }
+    }
+}
+
 /// A directory that one client changes.
 pub(super) struct Group {
     pub(super) association: [u8; 16],
@@ -189,8 +205,8 @@ pub(super) struct Group {
     pub(super) log: u8,
     /// Its path.
     pub(super) path: String,
-    /// What it held after each change that was acknowledged, with the change's sequence.
-    pub(super) history: Vec<(u64, Contents)>,
+    /// What it held after each of its changes.
+    pub(super) history: Vec<Held>,
     /// What it holds if a change has happened whose outcome is unknown.
     pub(super) pending: Option<Contents>,
 }
@@ -203,7 +219,7 @@ impl Group {
             association,
             log,
             path: path.to_owned(),
-            history: vec![(0, Contents::default())],
+            history: vec![Held::since(0, Contents::default())],
             pending: None,
         }))
     }
@@ -213,7 +229,12 @@ impl Group {
     }
 
     pub(super) fn acknowledged(&self) -> &Contents {
-        &self.history.last().unwrap().1
+        &self.history.last().unwrap().contents
+    }
+
+    /// The highest sequence that its last change may have.
+    fn last(&self) -> u64 {
+        *self.history.last().unwrap().sequences.end()
     }
 
     /// What it may hold at this moment.
@@ -224,13 +245,13 @@ impl Group {
     /// Notes that the step that is pending was acknowledged as a change.
     pub(super) fn acknowledge(&mut self, sequence: u64) {
         if let Some(contents) = self.pending.take() {
-            let before = self.history.last().unwrap().0;
+            let before = self.last();
             assert!(
                 sequence > before,
                 "{}: change {sequence} was acknowledged behind change {before}",
                 self.path
             );
-            self.history.push((sequence, contents));
+            self.history.push(Held::since(sequence, contents));
         }
     }
 
@@ -250,15 +271,16 @@ impl Group {
         self.check(view);
         let found = shown(view, self.association, &self.tree_path());
         if let Some(contents) = self.pending.take().filter(|contents| contents.is(&found)) {
-            self.history.push((end, contents));
+            let sequences = self.last() + 1..=end;
+            self.history.push(Held { sequences, contents });
         }
     }
 
     /// Takes what was found after a start for what it holds, if it may be. `end` is the last change of the log; with
     /// `may_lose` changes behind it may be gone although they were acknowledged. Says whether some are.
     pub(super) fn recovered(&mut self, view: &dyn View, end: u64, may_lose: bool) -> bool {
-        let last = self.history.last().unwrap().0;
-        let kept = self.history.partition_point(|(sequence, _)| *sequence <= end);
+        let last = self.last();
+        let kept = self.history.partition_point(|held| *held.sequences.end() <= end);
         let lost = kept < self.history.len();
         assert!(
             may_lose || !lost,
@@ -266,16 +288,14 @@ impl Group {
             self.path
         );
         if lost {
-            self.pending = None;
-            self.history.truncate(kept);
+            // A change that was seen to have happened may be of those that are kept.
+            let next = self.history.drain(kept..).next();
+            let next = next.filter(|held| *held.sequences.start() <= end);
+            self.pending = next.map(|held| held.contents);
         }
         self.decide(view, end);
-        self.history = self
-            .history
-            .pop()
-            .map(|(_, held)| (0, held))
-            .into_iter()
-            .collect();
+        let held = self.history.pop().map(|held| Held::since(0, held.contents));
+        self.history = held.into_iter().collect();
         lost
     }
 }

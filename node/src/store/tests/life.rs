@@ -23,8 +23,8 @@ pub(super) const LOGS: u8 = 2;
 pub(super) const OPTIONS: LogOptions = LogOptions {
     segment_bytes: 128 << 10,
     batch_bytes: 16 << 10,
-    reserve_segments: 1,
-    ready_segments: 3,
+    reserve_segments: 2,
+    ready_segments: 4,
     in_flight: 2,
     durability: Durability::Commit,
 };

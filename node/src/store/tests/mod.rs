@@ -15,6 +15,8 @@
 //! | pin of a segment, of a large blob, of a staged blob; of a staged one whose client is gone; in a sweep | 0, 0, 7; `pinned`; 44 |
 //! | CRC of a batch, of a record, in the scrub | 6, 0, 2 |
 //! | search for marks beyond the end, also in segments whose first block is damaged | 9, 55 |
+//! | segment of the tree's position found by its number | `replay` |
+//! | generation, offset, previous CRC, base of the chain | `journal::codec` |
 //! | where a log was closed is compared, and stays noted after a refusal; nothing is written behind it | 3, 3; 0 |
 //! | a segment whose first block is damaged keeps its files | `cases` |
 //! | places of a replay forgotten after a step; live bytes of moved blobs; versions kept | `replay`; 0; 3 |

@@ -7,11 +7,11 @@ use filegrid_tree::{Command, Protocol, Row, TreePath, lookup};
 use super::audit;
 use super::client::publish;
 use super::group::Body;
-use super::life::{Life, association};
+use super::life::{Life, association, data};
 use super::reader::read;
 use crate::disk::sim::{Faults, Random, SimDisk};
 use crate::store::rows::{ModelRows, RowBatch, Rows};
-use crate::store::{InlineBlob, StoreError};
+use crate::store::{InlineBlob, StoreError, log_directory};
 
 const LOG: u8 = 0;
 /// More changes than are replayed in one step.
@@ -88,6 +88,35 @@ fn a_blob_that_was_moved_stays_where_it_is_when_its_file_is_renamed_much_later()
     let store = life.stores[usize::from(LOG)].clone();
     let found = life.pool.run_until(read(&store, &association(LOG), "/renamed"));
     assert_eq!(found.unwrap(), Some(kept.bytes.clone()));
+}
+
+#[test]
+fn a_damaged_first_block_that_the_tree_is_past_hides_nothing_behind_it() {
+    // Magic, version, generation, offset, sum.
+    for byte in [0, 4, 8, 12, 15, 16, 60] {
+        let (disk, rows) = (SimDisk::new(1, Faults::default()), ModelRows::default());
+        let mut life = Life::open(&disk, &rows).unwrap();
+        let bodies = [1, 2, 3].map(|seed| Body::new(Random::new(seed).bytes(100)));
+        for (name, body) in ["/a", "/b", "/last"].iter().zip(&bodies) {
+            upload(&mut life, name, body);
+        }
+        drop(life);
+        // The tree lacks the last change, which no later batch knows durable.
+        let (disk, rows) = (
+            disk.power_cycle(Faults::default()),
+            rows.power_cut(|batches| batches - 1),
+        );
+        let log = log_directory(&data(), LOG).join("log");
+        for (segment, _) in disk.files(|path| path.parent() == Some(&log)) {
+            disk.flip_bit(&segment, 8 * byte);
+        }
+        let mut life = Life::open(&disk, &rows).unwrap();
+        let store = life.stores[usize::from(LOG)].clone();
+        for (name, body) in ["/b", "/last"].iter().zip(&bodies[1..]) {
+            let found = life.pool.run_until(read(&store, &association(LOG), name));
+            assert_eq!(found.unwrap().as_ref(), Some(&body.bytes), "byte {byte}: {name}");
+        }
+    }
 }
 
 #[test]

@@ -8,12 +8,12 @@ use filegrid_tree::{Command, Protocol, TreePath};
 use super::audit;
 use super::client::{Client, publish};
 use super::damage::{Flip, highest_mark};
-use super::group::{Body, Contents, Group, SharedGroup, Step};
+use super::group::{Body, Contents, Group, Held, SharedGroup, Step};
 use super::life::{LOGS, Life, OPTIONS, association, data};
 use super::reader::{Reader, read};
 use crate::disk::sim::{Faults, Random, SimDisk, turns};
 use crate::housekeeping::tidy;
-use crate::store::log::Position;
+use crate::store::log::{Durability, LogOptions, Position};
 use crate::store::rows::ModelRows;
 use crate::store::scrub::{Scrub, Scrubbed};
 use crate::store::{Owner, Store, StoreError, SumCursor, log_directory, sweep};
@@ -38,6 +38,7 @@ enum Trouble {
 
 pub(super) struct Run {
     random: Random,
+    options: LogOptions,
     disk: SimDisk,
     rows: ModelRows,
     groups: Vec<SharedGroup>,
@@ -47,6 +48,8 @@ pub(super) struct Run {
     flips: usize,
     /// Whether changes may have been lost by one: those that no later batch knew durable.
     lossy: bool,
+    /// Whether the power was cut, and not only the process killed.
+    cut: bool,
 }
 
 impl Run {
@@ -57,14 +60,24 @@ impl Run {
                 groups.push(Group::new(association(log), log, &format!("/g{client}")));
             }
         }
+        let mut random = Random::new(seed);
+        let durability = match random.below(8) {
+            0 => Durability::Relaxed,
+            _ => Durability::Commit,
+        };
         Self {
-            random: Random::new(seed),
+            random,
+            options: LogOptions {
+                durability,
+                ..OPTIONS
+            },
             disk: SimDisk::new(seed, Faults::default()),
             rows: ModelRows::default(),
             groups,
             closed: None,
             flips: 0,
             lossy: false,
+            cut: false,
         }
     }
 
@@ -132,7 +145,8 @@ impl Run {
 
     /// The process or the power ends. A disk that was full may still be.
     fn end(&mut self, trouble: Trouble) {
-        self.disk = if self.disk.is_down() || self.random.one_in(2) {
+        self.cut = self.disk.is_down() || self.random.one_in(2);
+        self.disk = if self.cut {
             self.disk.power_cycle(Faults::default())
         } else {
             self.disk.kill(Faults::default())
@@ -223,7 +237,7 @@ impl Run {
 
     /// Starts the node, and holds what it finds against what is known.
     fn recover(&mut self) -> Life {
-        let mut life = match Life::open(&self.disk, &self.rows) {
+        let mut life = match Life::open_with(&self.disk, &self.rows, self.options) {
             Ok(life) => life,
             Err(StoreError::Refused(_)) if self.has_no_room() => {
                 self.disk.set_faults(Faults::default());
@@ -244,6 +258,10 @@ impl Run {
 
     /// Starts the node, at times after a bit has flipped.
     fn recover_from_damage(&mut self) -> Life {
+        if self.is_relaxed() {
+            // No batch knows another durable, so nothing tells damage from a power cut.
+            return self.recover();
+        }
         if let Some(flip) = self.flip_behind_the_end() {
             self.is_refused(flip);
             return self.recover();
@@ -256,7 +274,7 @@ impl Run {
             return self.recover();
         };
         let marks: Vec<_> = (0..LOGS).map(|log| highest_mark(&self.disk, log)).collect();
-        let mut life = match Life::open(&self.disk, &self.rows) {
+        let mut life = match Life::open_with(&self.disk, &self.rows, self.options) {
             Ok(life) => life,
             Err(StoreError::Damaged(_)) => {
                 self.is_refused(flip);
@@ -295,7 +313,7 @@ impl Run {
     /// The node does not start and names the place, again and again, until the bit is right again.
     fn is_refused(&self, flip: Flip) {
         for _ in 0..2 {
-            match Life::open(&self.disk, &self.rows) {
+            match Life::open_with(&self.disk, &self.rows, self.options) {
                 Err(StoreError::Damaged(place)) => {
                     assert!(
                         place.contains("segment") && place.contains("byte"),
@@ -309,6 +327,16 @@ impl Run {
         flip.heal();
     }
 
+    fn is_relaxed(&self) -> bool {
+        self.options.durability == Durability::Relaxed
+    }
+
+    /// Whether the power was cut on a log that is not synced. Chance decides what of rows and log was written then: a file
+    /// may be shown whose bytes are gone, and reading it says so.
+    fn is_at_chance(&self) -> bool {
+        self.cut && self.is_relaxed()
+    }
+
     /// Everything is there that must be. A flipped bit damages one file, and that is said when it is read; in batches
     /// of the tail that no other batch knows durable it looks like a power cut, and takes what they held.
     fn verify(&mut self, life: &mut Life, flip: Option<&Flip>) {
@@ -318,7 +346,7 @@ impl Run {
         for group in &self.groups {
             let mut group = group.borrow_mut();
             let end = audit::end_of(&self.rows, group.log);
-            let may_lose = flip.is_some_and(|flip| flip.may_lose(group.log, end));
+            let may_lose = self.is_at_chance() || flip.is_some_and(|flip| flip.may_lose(group.log, end));
             lost |= group.recovered(view.as_ref(), end, may_lose);
         }
         self.lossy |= lost;
@@ -343,7 +371,11 @@ impl Run {
                 damaged += u32::from(!body.damaged.replace(true));
             }
         }
-        let most = if lost { u32::MAX } else { u32::from(flip.is_some()) };
+        let most = if lost || self.is_at_chance() {
+            u32::MAX
+        } else {
+            u32::from(flip.is_some())
+        };
         assert!(damaged <= most, "{flip:?} has damaged {damaged} files");
     }
 
@@ -362,7 +394,8 @@ impl Run {
             let receipt = receipt.unwrap_or_else(|error| panic!("a full disk refuses a delete: {error}"));
             let mut group = group.borrow_mut();
             group.pending = None;
-            group.history.push((receipt.sequence, Contents::default()));
+            let emptied = Held::since(receipt.sequence, Contents::default());
+            group.history.push(emptied);
         }
         self.settle(life);
         for group in self.groups.clone() {
@@ -373,7 +406,7 @@ impl Run {
             let done = life.pool.run_until(publish(&store, group.association, &file));
             let receipt = done.unwrap_or_else(|error| panic!("an empty disk refuses an upload: {error}"));
             let after = group.acknowledged().after(&Step::Publish(vec![(path, body)]));
-            group.history.push((receipt.sequence, after.unwrap()));
+            group.history.push(Held::since(receipt.sequence, after.unwrap()));
         }
     }
 

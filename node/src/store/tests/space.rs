@@ -136,7 +136,7 @@ fn fill(life: &mut Life, disk: &SimDisk) {
 
 #[test]
 fn housekeeping_cures_a_log_that_deletes_have_filled() {
-    for reserve_segments in [1, 2] {
+    for reserve_segments in [2, 3] {
         let disk = SimDisk::new(1, Faults::default());
         let options = LogOptions {
             reserve_segments,
@@ -161,11 +161,7 @@ fn housekeeping_cures_a_log_that_deletes_have_filled() {
 #[test]
 fn a_purge_has_room_that_deletes_have_not() {
     let disk = SimDisk::new(1, Faults::default());
-    let options = LogOptions {
-        reserve_segments: 2,
-        ..OPTIONS
-    };
-    let mut life = Life::open_with(&disk, &ModelRows::default(), options).unwrap();
+    let mut life = Life::open(&disk, &ModelRows::default()).unwrap();
     fill(&mut life, &disk);
     let owner = Rc::clone(&life.owners[usize::from(LOG)]);
     assert!(life.pool.run_until(owner.purge()).unwrap());
