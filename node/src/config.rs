@@ -72,6 +72,8 @@ pub struct Raw {
     pub unshipped_max_mib: u64,
     /// Or when the cluster has not taken some for so long.
     pub unshipped_max_s: u64,
+    /// From one comparison of the rows with the cluster's to the next; 0: none, but after losses.
+    pub metadata_compare_s: u64,
     /// Shards; 0: one a core.
     pub shards: u32,
     /// `commit` or `relaxed`.
@@ -141,6 +143,7 @@ impl Default for Raw {
             metadata_plain_text: false,
             unshipped_max_mib: 8192,
             unshipped_max_s: 3600,
+            metadata_compare_s: 600,
             shards: 0,
             durability: "commit".to_owned(),
             log_segment_mib: 64,

@@ -107,6 +107,18 @@ pub const SHIP_MAX_BYTES: usize = 256 << 10;
 pub const SHIP_EVERY_MS: u64 = 25;
 /// Rows sent at a time to a cluster that lacks them: with the longest names and files of the most pieces, still a command.
 pub const COPY_MAX_ROWS: usize = 256;
+/// Rows compared with the cluster's at a time: some milliseconds of a shard, in which nothing is shipped.
+pub const COMPARE_ROWS: usize = 2000;
+/// Rows of one run: as many are fetched when one differs.
+pub const COMPARE_RUN_ROWS: usize = 500;
+/// From one such step to the next: 2,000 rows a second, a million in eight minutes.
+pub const COMPARE_EVERY_MS: u64 = 1000;
+/// Entries of one page of what is lost.
+pub const LOST_PAGE_ENTRIES: u32 = 1000;
+/// Entries marked lost in one command: some 100 KiB.
+pub const LOSE_MAX_COUNT: usize = filegrid_meta::limits::LOST_PAGE_MAX_COUNT;
+/// How long the cluster may take to have applied what it has acknowledged: shipping waits meanwhile.
+pub const COMPARE_PATIENCE_MS: u64 = 1000;
 /// Pause before a batch is sent again that was not taken, at first, and at most.
 pub const SHIP_RETRY_MIN_MS: u64 = 20;
 /// See [`SHIP_RETRY_MIN_MS`].

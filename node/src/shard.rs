@@ -128,8 +128,11 @@ async fn live(
         ..
     } = parts;
     let drained = Drained(drained);
+    let compare_s = config.raw.metadata_compare_s;
+    let compare_every = (compare_s > 0).then_some(Duration::from_secs(compare_s));
     for (log, owner) in &owners {
-        ring::spawn(Feeder::new(Rc::clone(owner), *log, Arc::clone(&cluster)).run());
+        let cluster = Arc::clone(&cluster);
+        ring::spawn(Feeder::new(Rc::clone(owner), *log, cluster, compare_every).run());
     }
     ensure_roots(&owners, &store, &registry).await?;
     for ((log, requests), (_, owner)) in owned.into_iter().zip(&owners) {
@@ -150,12 +153,13 @@ async fn live(
         login: Arc::clone(&login),
         registrar: Arc::clone(&registrar),
         prepared: Arc::clone(&prepared),
-        cluster,
+        cluster: Arc::clone(&cluster),
         config: Arc::clone(&config),
     });
     let admin = Rc::new(Admin {
         store: store.clone(),
         registrar: Arc::clone(&registrar),
+        cluster,
     });
     let sweeper = Sweeper::new(config.timeouts());
     ring::spawn(Sweeper::run(Rc::downgrade(&sweeper)));

@@ -41,6 +41,15 @@ pub const LIST_PAGE_MAX_BYTES: usize = 64 << 10;
 /// How long a page waits for changes that it has to show: part of the wire contract of nodes, with some room.
 pub const LIST_PATIENCE_MAX_MS: u64 = 10_000;
 
+/// Runs of rows compared in one request: some milliseconds of a member.
+pub const COMPARE_SPANS_MAX_COUNT: usize = 4096;
+/// Rows of one page of a run that differs, in bytes; the last row may go beyond.
+pub const COMPARE_PAGE_MAX_BYTES: usize = 256 << 10;
+/// Entries marked lost, all in memory too. A directory is one, with all that is below it.
+pub const LOST_MAX_COUNT: usize = 100_000;
+/// Entries marked lost in one command, or shown on one page.
+pub const LOST_PAGE_MAX_COUNT: usize = 1000;
+
 const _: () = assert!(BARE_NAMES_MAX_COUNT >= ACCOUNTS_MAX_COUNT);
 
 /// Length of a segment of the Raft log: made in some 10 ms when it is needed, holds 100 of the largest entries.

@@ -4,8 +4,10 @@
 #![allow(missing_docs, reason = "the names of tests say what they hold")]
 
 mod away;
+mod compare;
 mod grow;
 mod member;
+mod poll;
 mod ship;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../rest/support.rs"]

@@ -4,6 +4,7 @@ use filegrid_meta::store::{Command, Reply};
 use serde_json::json;
 
 use crate::member::{Member, event_of, tree_with};
+use crate::poll::poll;
 use crate::support::noise;
 
 #[test]
@@ -89,17 +90,6 @@ fn rows(member: &Member) -> usize {
     });
     counted.unwrap();
     count
-}
-
-#[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
-fn poll(mut is_so: impl FnMut() -> bool) {
-    for _ in 0..600 {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    panic!("it never was so");
 }
 
 #[test]

@@ -168,6 +168,7 @@ impl Server {
         let next = Self::on(&self.data, std::mem::take(&mut self.settings), |_| {});
         let directory = self.directory.take();
         let keys = std::mem::take(&mut self.keys);
+        let operator_token = std::mem::take(&mut self.operator_token);
         let announced = std::mem::take(&mut self.announced);
         let tolerated = std::mem::take(&mut self.tolerated);
         *self = next;
@@ -176,6 +177,7 @@ impl Server {
         self.tolerated = tolerated;
         self.token = self.login(&keys);
         self.keys = keys;
+        self.operator_token = operator_token;
     }
 
     pub(crate) fn terminate(&self) {

@@ -3,6 +3,7 @@
 //! A thread of its own runs what needs tokio. Shards ask it by messages and wait for answers on their own rings; nothing
 //! on the way of an upload waits for it.
 
+mod rows;
 mod session;
 mod tree;
 mod way;
@@ -23,6 +24,7 @@ use futures::channel::oneshot;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use self::rows::Ask;
 use self::session::Session;
 use self::way::Way;
 use crate::auth::RegistryFile;
@@ -110,6 +112,7 @@ enum Request {
         request: ListRequest,
         reply: oneshot::Sender<Result<Page, Error>>,
     },
+    Rows(Ask),
 }
 
 /// The way to the cluster.

@@ -117,6 +117,7 @@ impl Session {
             Request::List { request, reply } => {
                 let _ = reply.send(self.way.list(request).await.map_err(away));
             }
+            Request::Rows(ask) => self.answer_rows(ask).await,
         }
     }
 
@@ -161,11 +162,20 @@ impl Session {
     }
 
     async fn jump(&self, log: u8, to: u64) -> Shipped {
+        self.tell_as_us(|node, epoch| Command::Jump { node, log, epoch, to })
+            .await
+    }
+
+    /// Tells the cluster something, as this start of the node.
+    pub(super) async fn tell_as_us(&self, command: impl FnOnce(u64, u64) -> Command) -> Shipped {
         let Some(Entered { epoch, .. }) = self.entered().await else {
             return Shipped::Stopped;
         };
-        let node = self.us.node;
-        self.tell(&Command::Jump { node, log, epoch, to }).await
+        self.tell(&command(self.us.node, epoch)).await
+    }
+
+    pub(super) fn way(&self) -> &Way {
+        &self.way
     }
 
     async fn tell(&self, command: &Command) -> Shipped {

@@ -59,7 +59,8 @@ impl Cluster {
     }
 
     /// Whether the changes of an association are made on this node.
-    fn is_home(&self, association: Uuid) -> bool {
+    #[must_use]
+    pub fn is_home(&self, association: Uuid) -> bool {
         self.homes.load().0.contains_key(&association)
     }
 

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use filegrid_meta::nodes::{Event, HOMES, Homes, LIST, ListRequest, Nodes, Page};
+use bytes::{BufMut, Bytes, BytesMut};
+use filegrid_meta::nodes::{
+    COMPARE, CompareRequest, Digest, Event, HOMES, Homes, LIST, LOST, ListRequest, Nodes, Page, ROWS,
+    RowsPage, read_digests,
+};
 use filegrid_meta::raft::{Client, ProposeError};
-use filegrid_meta::store::{Command, Reply};
+use filegrid_meta::store::{Command, LostPage, Reply};
 use filegrid_meta::wire::{CallError, Refusal};
 
 /// A member of our own, or some elsewhere.
@@ -63,6 +66,53 @@ impl Way {
                 Err(CallError::Refused(Refusal::NotNow(why))) => Err(why),
                 Err(error) => Err(error.to_string()),
             },
+        }
+    }
+}
+
+impl Way {
+    /// Digests of runs of rows.
+    pub(super) async fn digests(&self, request: CompareRequest) -> Result<Vec<Digest>, String> {
+        match self {
+            Self::Here(nodes) => nodes
+                .digests(request)
+                .await
+                .map_err(|refusal| refusal.to_string()),
+            Self::There(client) => {
+                let answer = client.call(COMPARE, request.write()).await;
+                let answer = answer.map_err(|error| error.to_string())?;
+                read_digests(&answer).ok_or_else(unreadable)
+            }
+        }
+    }
+
+    /// Rows of a run.
+    pub(super) async fn rows(&self, request: CompareRequest) -> Result<RowsPage, String> {
+        match self {
+            Self::Here(nodes) => nodes.rows(request).await.map_err(|refusal| refusal.to_string()),
+            Self::There(client) => {
+                let answer = client.call(ROWS, request.write()).await;
+                let answer = answer.map_err(|error| error.to_string())?;
+                RowsPage::read(&answer).ok_or_else(unreadable)
+            }
+        }
+    }
+
+    /// Some of what is marked lost.
+    pub(super) async fn lost(&self, after: Vec<u8>, most: u32) -> Result<LostPage, String> {
+        match self {
+            Self::Here(nodes) => {
+                let page = nodes.lost(after, usize::try_from(most).unwrap_or(usize::MAX));
+                page.await.map_err(|refusal| refusal.to_string())
+            }
+            Self::There(client) => {
+                let mut body = BytesMut::with_capacity(4 + after.len());
+                body.put_u32_le(most);
+                body.put_slice(&after);
+                let answer = client.call(LOST, body.freeze()).await;
+                let answer = answer.map_err(|error| error.to_string())?;
+                LostPage::read(&answer).ok_or_else(unreadable)
+            }
         }
     }
 }

@@ -1,24 +1,15 @@
 //! The rows of an association as changes that put them: for a cluster that lacks what the log does not have any more.
 
-use std::ops::ControlFlow;
+use filegrid_tree::{Change, Op, Protocol, Row, TreeError, View};
 
-use filegrid_tree::{Change, DirId, Op, Protocol, ROOTS, Row, TreeError, View, keys, list_dir, root_name};
+use super::walk::Walk;
 
 /// Goes through the rows of an association, each directory before what is in it.
-pub(super) struct Copy {
-    association: [u8; 16],
-    /// From the root down to where it is: a directory, and the name that was last seen in it.
-    levels: Vec<(DirId, Option<String>)>,
-    has_root: bool,
-}
+pub(super) struct Copy(Walk);
 
 impl Copy {
     pub(super) fn new(association: [u8; 16]) -> Self {
-        Self {
-            association,
-            levels: Vec::new(),
-            has_root: false,
-        }
+        Self(Walk::new(association))
     }
 
     /// A change that puts the next rows, at most so many; `None` behind the last one. `view` is the same each time.
@@ -28,101 +19,35 @@ impl Copy {
     /// If rows cannot be read.
     pub(super) fn next(&mut self, view: &dyn View, most: usize) -> Result<Option<Change>, TreeError> {
         let mut ops = Vec::new();
-        if !std::mem::replace(&mut self.has_root, true) {
-            self.root(view, &mut ops)?;
-        }
-        while ops.len() < most
-            && let Some((directory, after)) = self.levels.last_mut()
-        {
-            let below = some_of(view, *directory, after, most, &mut ops)?;
-            match below {
-                Below::Directory(id) => self.levels.push((id, None)),
-                Below::End => drop(self.levels.pop()),
-                Below::More => {}
+        while ops.len() < most {
+            let left = most - ops.len();
+            let run = self.0.next(view, left, &mut |directory, name, row| {
+                ops.push(Op::put(directory, name, Row::decode(row)?));
+                Ok(())
+            })?;
+            if run.is_none() {
+                break;
             }
         }
-        Ok((!ops.is_empty()).then_some(Change {
-            association: self.association,
-            time: 0,
-            protocol: Protocol::Api,
-            ops,
-        }))
-    }
-
-    fn root(&mut self, view: &dyn View, ops: &mut Vec<Op>) -> Result<(), TreeError> {
-        let name = root_name(&self.association);
-        let mut found = None;
-        view.get(&keys::row(ROOTS, &name), &mut |bytes| {
-            found = Some(Row::decode(bytes))
-        })?;
-        if let Some(row) = found {
-            let row = row?;
-            if let Row::Dir(root) = &row {
-                self.levels.push((root.id, None));
-            }
-            ops.push(Op::put(ROOTS, &name, row));
-        }
-        Ok(())
+        Ok((!ops.is_empty()).then(|| putting(self.0.association(), ops)))
     }
 }
 
-/// What comes next in a directory.
-enum Below {
-    /// What is in the directory that was last put.
-    Directory(DirId),
-    /// More of its rows.
-    More,
-    /// Nothing.
-    End,
-}
-
-/// Puts rows of a directory behind `after`, up to the first that is a directory itself.
-fn some_of(
-    view: &dyn View,
-    directory: DirId,
-    after: &mut Option<String>,
-    most: usize,
-    ops: &mut Vec<Op>,
-) -> Result<Below, TreeError> {
-    let mut below = Below::End;
-    let mut last = None;
-    let mut unreadable = None;
-    list_dir(view, directory, after.as_deref(), &mut |name, row| {
-        let row = match row.to_row() {
-            Ok(row) => row,
-            Err(error) => {
-                unreadable = Some(error);
-                return ControlFlow::Break(());
-            }
-        };
-        if let Row::Dir(made) = &row {
-            below = Below::Directory(made.id);
-        }
-        ops.push(Op::put(directory, name, row));
-        last = Some(name.to_owned());
-        if matches!(below, Below::End) && ops.len() >= most {
-            below = Below::More;
-        }
-        if matches!(below, Below::End) {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    })?;
-    if let Some(error) = unreadable {
-        return Err(error);
+/// A change that is not of the log: it has no time of its own.
+pub(super) fn putting(association: [u8; 16], ops: Vec<Op>) -> Change {
+    Change {
+        association,
+        time: 0,
+        protocol: Protocol::Api,
+        ops,
     }
-    if last.is_some() {
-        *after = last;
-    }
-    Ok(below)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use filegrid_tree::{DirRow, FileRow, Id, Sink, ViewError, Visit, apply};
+    use filegrid_tree::{DirId, DirRow, FileRow, Id, ROOTS, Sink, ViewError, Visit, apply, root_name};
     use proptest::prelude::*;
 
     use super::*;

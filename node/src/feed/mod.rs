@@ -2,13 +2,17 @@
 //!
 //! The cursor moves on what the cluster has acknowledged, and on nothing else: whatever is sent twice is applied once.
 
+mod compare;
 mod copy;
+mod reconcile;
+mod walk;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::copy::Copy;
+use self::reconcile::Rounds;
 use crate::clock;
 use crate::cluster::{Batch, Cluster, Shipped};
 use crate::limits::{
@@ -32,6 +36,7 @@ pub struct Feeder {
     follower: Follower,
     /// Sequence that the cluster has.
     shipped: u64,
+    rounds: Rounds,
 }
 
 /// What has become of a batch.
@@ -53,9 +58,10 @@ enum Ended {
 }
 
 impl Feeder {
-    /// A feeder of a log that is open. From now on the log keeps what the cluster does not have.
+    /// A feeder of a log that is open. From now on the log keeps what the cluster does not have. Every `compare_every` the
+    /// rows are compared with the cluster's.
     #[must_use]
-    pub fn new(owner: Rc<Owner>, log: u8, cluster: Arc<Cluster>) -> Self {
+    pub fn new(owner: Rc<Owner>, log: u8, cluster: Arc<Cluster>, compare_every: Option<Duration>) -> Self {
         // A node that the cluster does not know yet may be nobody's home: it takes nothing before it is let in.
         owner.set_closed(!owner.was_followed() && !cluster.is_embedded());
         owner.follow();
@@ -66,6 +72,7 @@ impl Feeder {
             cluster,
             follower: Follower::default(),
             shipped: 0,
+            rounds: Rounds::new(compare_every),
         }
     }
 
@@ -91,16 +98,28 @@ impl Feeder {
         }
         // Other nodes hear of this start at once.
         if !self.cluster.is_embedded()
-            && let Err(ended) = self.ship(false).await
+            && let Err(ended) = self.ship(None).await
         {
             return ended;
         }
         loop {
-            let more = self.more().await;
-            if let Err(ended) = self.ship(more).await {
+            if let Err(ended) = self.go_on().await {
                 return ended;
             }
         }
+    }
+
+    /// Ships what comes next, or compares what it is time for.
+    async fn go_on(&mut self) -> Result<(), Ended> {
+        if self.more().await {
+            self.ship(Some(u64::MAX)).await?;
+        } else if !self.cluster.is_embedded() {
+            self.ship(None).await?;
+        }
+        if self.rounds.is_due() {
+            self.compare_some().await?;
+        }
+        Ok(())
     }
 
     /// Goes on where the cluster is, if that is possible.
@@ -123,26 +142,33 @@ impl Feeder {
         self.copy_all().await
     }
 
-    /// Waits until there is something to ship; says whether there is, or only a sign of life to be given.
+    /// Waits until there is something to ship; says whether there is, or only a sign of life to be given, or rows to be
+    /// compared.
     async fn more(&self) -> bool {
         let more = std::pin::pin!(self.owner.wait_applied_behind(self.shipped));
-        if self.cluster.is_embedded() {
+        // A member of our own needs no sign.
+        let sign = (!self.cluster.is_embedded()).then_some(Duration::from_millis(SHIP_SIGN_MS));
+        let pause = [sign, self.rounds.rest()].into_iter().flatten().min();
+        let Some(pause) = pause else {
             more.await;
             return true;
-        }
-        let sign = std::pin::pin!(ring::sleep(Duration::from_millis(SHIP_SIGN_MS)));
+        };
+        let pause = std::pin::pin!(ring::sleep(pause));
         matches!(
-            futures::future::select(more, sign).await,
+            futures::future::select(more, pause).await,
             futures::future::Either::Left(_)
         )
     }
 
-    /// Ships the next batch, or one without changes, until it is acknowledged.
-    async fn ship(&mut self, more: bool) -> Result<(), Ended> {
+    /// Ships the next batch, of changes up to a sequence, or one without any, until it is acknowledged.
+    async fn ship(&mut self, up_to: Option<u64>) -> Result<(), Ended> {
         let now_ms = clock::now_ms();
         let last = self.owner.progress().applied();
-        let changes = if more { self.next().await? } else { Vec::new() };
-        let Some(changes) = self.unless_missing(changes, more).await? else {
+        let changes = match up_to {
+            Some(up_to) => self.next(up_to).await?,
+            None => Vec::new(),
+        };
+        let Some(changes) = self.unless_missing(changes, up_to.is_some()).await? else {
             return Ok(());
         };
         let sent = self.shipped + changes.len() as u64;
@@ -189,8 +215,13 @@ impl Feeder {
         }
     }
 
-    async fn next(&mut self) -> Result<Vec<Vec<u8>>, Ended> {
-        let next = self.owner.changes_after(&mut self.follower, self.shipped, MOST);
+    async fn next(&mut self, up_to: u64) -> Result<Vec<Vec<u8>>, Ended> {
+        let left = usize::try_from(up_to.saturating_sub(self.shipped)).unwrap_or(usize::MAX);
+        let most = Most {
+            count: MOST.count.min(left),
+            ..MOST
+        };
+        let next = self.owner.changes_after(&mut self.follower, self.shipped, most);
         match next.await.map_err(Ended::Store)? {
             Following::Changes(changes) => Ok(changes),
             Following::Missing => Ok(Vec::new()),
@@ -244,6 +275,8 @@ impl Feeder {
             rows,
             "the rows of this log were sent to the metadata cluster once more"
         );
+        // What only the cluster has is found by comparing.
+        self.rounds.hurry();
         Ok(())
     }
 

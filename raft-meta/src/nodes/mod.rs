@@ -1,5 +1,7 @@
-//! What nodes ask of a member beside proposing: pages of the tree, and what is at home on them.
+//! What nodes ask of a member beside proposing: pages of the tree, what is at home on them, and whether the cluster has
+//! the same rows.
 
+mod compare;
 mod event;
 mod homes;
 mod listing;
@@ -7,6 +9,9 @@ mod service;
 #[cfg(test)]
 mod tests;
 
+pub use self::compare::{
+    CompareRequest, Digest, Digester, RowsPage, Span, behind, read_digests, write_digests,
+};
 pub use self::event::{Event, NoEvent};
 pub use self::homes::Homes;
 pub use self::listing::{ListRequest, Listed, Page};
@@ -18,3 +23,10 @@ use crate::wire::Method;
 pub const LIST: Method = Method(Method::APPLICATION.0);
 /// Which associations are at home on a node: its number (8, little endian), answered by [`Homes`].
 pub const HOMES: Method = Method(Method::APPLICATION.0 + 1);
+/// Digests of runs of rows: a [`CompareRequest`].
+pub const COMPARE: Method = Method(Method::APPLICATION.0 + 2);
+/// The rows of one run: a [`CompareRequest`] with one span, answered by a [`RowsPage`].
+pub const ROWS: Method = Method(Method::APPLICATION.0 + 3);
+/// What is marked lost: how many entries at most (4, little endian), then the key of the last one of the page before;
+/// answered by [`crate::store::LostPage`].
+pub const LOST: Method = Method(Method::APPLICATION.0 + 4);

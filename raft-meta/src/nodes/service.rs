@@ -7,10 +7,13 @@ use bytes::{Buf, Bytes};
 use filegrid_tree::TreePath;
 use futures::future::BoxFuture;
 
-use super::{Event, HOMES, Homes, LIST, ListRequest, Page};
+use super::{
+    COMPARE, CompareRequest, Digest, Event, HOMES, Homes, LIST, LOST, ListRequest, Page, ROWS, RowsPage,
+    write_digests,
+};
 use crate::limits::LIST_PATIENCE_MAX_MS;
 use crate::raft::Member;
-use crate::store::Store;
+use crate::store::{LostPage, Store, TreeView};
 use crate::wire::{Identity, Method, Push, Refusal, Service};
 
 /// What a member answers nodes with. Clones share it.
@@ -99,6 +102,63 @@ impl Nodes {
         let read = read.await.map_err(|error| failed(&error))?;
         read.map_err(|error| failed(&error))
     }
+
+    /// Digests of runs of rows, as they are when exactly the changes up to one are applied.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotNow`] if they are not in time, or more are.
+    pub async fn digests(&self, request: CompareRequest) -> Result<Vec<Digest>, Refusal> {
+        self.exactly(request, |view, request| {
+            request.spans.iter().map(|span| span.digest(view)).collect()
+        })
+        .await
+    }
+
+    /// Rows of the first run of a request, as they are then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::digests`].
+    pub async fn rows(&self, request: CompareRequest) -> Result<RowsPage, Refusal> {
+        self.exactly(request, |view, request| match request.spans.first() {
+            Some(span) => span.page(view),
+            None => Ok(RowsPage::default()),
+        })
+        .await
+    }
+
+    /// Reads the rows as they are when exactly the changes of a log up to one are applied.
+    async fn exactly<T: Send + 'static>(
+        &self,
+        request: CompareRequest,
+        read: impl FnOnce(&TreeView, &CompareRequest) -> Result<T, filegrid_tree::TreeError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let patience = Duration::from_millis(request.patience_ms.min(LIST_PATIENCE_MAX_MS));
+        self.wait_for(&[request.at], patience).await?;
+        let view = self.store.view();
+        let producer = self.store.producer(request.at.node, request.at.log);
+        if producer.is_none_or(|producer| producer.applied != request.at.sequence) {
+            return Err(Refusal::NotNow("there are changes behind it".to_owned()));
+        }
+        let read = tokio::task::spawn_blocking(move || read(&view, &request)).await;
+        let failed = |error: &dyn std::fmt::Display| Refusal::Failed(error.to_string());
+        read.map_err(|error| failed(&error))?
+            .map_err(|error| failed(&error))
+    }
+
+    /// Some of what is marked lost, behind a key of the page before.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Failed`] if it cannot be read.
+    pub async fn lost(&self, after: Vec<u8>, most: usize) -> Result<LostPage, Refusal> {
+        let view = self.store.view();
+        let read = tokio::task::spawn_blocking(move || LostPage::of(&view, &after, most)).await;
+        let failed = |error: &dyn std::fmt::Display| Refusal::Failed(error.to_string());
+        read.map_err(|error| failed(&error))?
+            .map_err(|error| failed(&error))
+    }
 }
 
 impl Service for Nodes {
@@ -116,6 +176,18 @@ impl Service for Nodes {
                     let node = (&*body).try_get_u64_le().map_err(unreadable)?;
                     nodes.homes(node).await.map(|homes| homes.write())
                 }
+                COMPARE => {
+                    let digests = nodes.digests(compared(&body)?).await?;
+                    Ok(write_digests(&digests))
+                }
+                ROWS => nodes.rows(compared(&body)?).await.map(|page| page.write()),
+                LOST => {
+                    let mut body = body;
+                    let unreadable = |_| Refusal::BadRequest("this asks for no page".to_owned());
+                    let most = body.try_get_u32_le().map_err(unreadable)?;
+                    let page = nodes.lost(body.to_vec(), usize::try_from(most).unwrap_or(usize::MAX));
+                    page.await.map(|page| page.write())
+                }
                 other => Err(unknown(other)),
             }
         })
@@ -130,6 +202,11 @@ impl Service for Nodes {
     ) -> BoxFuture<'static, Result<(), Refusal>> {
         Box::pin(async move { Err(unknown(method)) })
     }
+}
+
+fn compared(body: &[u8]) -> Result<CompareRequest, Refusal> {
+    let unreadable = || Refusal::BadRequest("this names no rows".to_owned());
+    CompareRequest::read(body).ok_or_else(unreadable)
 }
 
 fn unknown(method: Method) -> Refusal {

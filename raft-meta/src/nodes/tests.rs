@@ -256,3 +256,74 @@ async fn what_is_no_request_is_refused() {
     }
     world.serving.stop().await;
 }
+
+#[tokio::test]
+async fn runs_of_rows_are_compared_as_they_are_behind_one_change() {
+    let world = World::start().await;
+    world.found().await;
+    let directory = Id(*TENANT.as_bytes());
+    let files = ["a", "b", "c"].map(|name| file(name, None, None));
+    world.ship(1, 1, vec![root()]).await;
+    world.ship(2, 1, files.into()).await;
+    let at = |sequence| Event {
+        node: NODE,
+        log: 0,
+        sequence,
+    };
+    let run = |from: &str, to: Option<&str>| Span {
+        directory,
+        from: from.to_owned(),
+        to: to.map(str::to_owned),
+    };
+    let compare = |sequence, spans: Vec<Span>| CompareRequest {
+        at: at(sequence),
+        patience_ms: 20,
+        spans,
+    };
+    let spans = vec![
+        Span::one(ROOTS, &root_name(TENANT.as_bytes())),
+        run("", None),
+        run("", Some("b")),
+        run("b", None),
+        run(&behind("c"), None),
+    ];
+    let answer = world
+        .client
+        .call(COMPARE, compare(2, spans.clone()).write())
+        .await;
+    let digests = read_digests(&answer.unwrap()).unwrap();
+    let view = world.serving.nodes().store().view();
+    let ours: Vec<_> = spans.iter().map(|span| span.digest(&view).unwrap()).collect();
+    assert_eq!(digests, ours);
+    let counts: Vec<_> = digests.iter().map(|digest| digest.rows).collect();
+    assert_eq!(counts, [1, 3, 1, 2, 0]);
+    assert_ne!(digests[1].crc32, digests[3].crc32);
+    // Rows as they are kept.
+    let answer = world
+        .client
+        .call(ROWS, compare(2, vec![run("b", None)]).write())
+        .await;
+    let page = RowsPage::read(&answer.unwrap()).unwrap();
+    let names: Vec<_> = page.rows.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!((names, page.more), (vec!["b", "c"], false));
+    assert!(page.rows.iter().all(|(_, row)| Row::decode(row).is_ok()));
+    // Neither before that change nor behind it.
+    for sequence in [1, 3] {
+        let answer = world
+            .client
+            .call(COMPARE, compare(sequence, spans.clone()).write())
+            .await;
+        assert!(
+            matches!(answer, Err(CallError::Refused(Refusal::NotNow(_)))),
+            "{answer:?}"
+        );
+    }
+    let answer = world.client.call(COMPARE, Bytes::from_static(b"x")).await;
+    assert!(
+        matches!(answer, Err(CallError::Refused(Refusal::BadRequest(_)))),
+        "{answer:?}"
+    );
+    drop(view);
+    world.serving.stop().await;
+    drop(world.directory);
+}

@@ -9,12 +9,14 @@
 //!   association's home (8), length (4), bytes as [`filegrid_tree::Change::encode`] writes them;
 //! - 3, a start of a node: node (8), number of logs (1);
 //! - 4, a jump: node (8), log (1), epoch (8), sequence to go on behind (8);
-//! - 5, a copy: as 2; sequence and time mean nothing.
+//! - 5, a copy: as 2; sequence and time mean nothing;
+//! - 6, lost entries: node (8), log (1), epoch (8), then JSON.
 //!
 //! A reply: JSON.
 
 use serde::{Deserialize, Serialize};
 
+use super::Lost;
 use crate::machine::MachineError;
 use crate::registry::{self, Outcome, Refusal};
 
@@ -45,6 +47,17 @@ pub enum Command {
         epoch: u64,
         /// Sequence that counts as applied.
         to: u64,
+    },
+    /// Marks entries that the cluster has and the node has not, as comparing has shown.
+    Lost {
+        /// The node.
+        node: u64,
+        /// The log.
+        log: u8,
+        /// Epoch of the sender.
+        epoch: u64,
+        /// The entries.
+        entries: Vec<Lost>,
     },
 }
 
@@ -99,6 +112,7 @@ const SHIP: u8 = 2;
 const ENTER: u8 = 3;
 const JUMP: u8 = 4;
 const COPY: u8 = 5;
+const LOST: u8 = 6;
 
 impl Command {
     /// The command's bytes.
@@ -143,6 +157,19 @@ impl Command {
                 out.extend_from_slice(&epoch.to_le_bytes());
                 out.extend_from_slice(&to.to_le_bytes());
             }
+            Self::Lost {
+                node,
+                log,
+                epoch,
+                entries,
+            } => {
+                out.push(LOST);
+                out.extend_from_slice(&node.to_le_bytes());
+                out.push(*log);
+                out.extend_from_slice(&epoch.to_le_bytes());
+                serde_json::to_writer(&mut out, entries)
+                    .map_err(|error| MachineError::Damaged(error.to_string()))?;
+            }
         }
         Ok(out)
     }
@@ -168,6 +195,7 @@ impl Command {
             COPY => rest.batch().map(Self::Copy),
             ENTER => rest.enter(),
             JUMP => rest.jump(),
+            LOST => rest.lost(),
             _ => None,
         };
         command.filter(|_| rest.0.is_empty()).ok_or_else(wrong)
@@ -235,6 +263,15 @@ impl Reader<'_> {
         Some(Command::Enter {
             node: self.number()?,
             logs: self.byte()?,
+        })
+    }
+
+    fn lost(&mut self) -> Option<Command> {
+        Some(Command::Lost {
+            node: self.number()?,
+            log: self.byte()?,
+            epoch: self.number()?,
+            entries: serde_json::from_slice(std::mem::take(&mut self.0)).ok()?,
         })
     }
 

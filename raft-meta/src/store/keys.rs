@@ -1,5 +1,7 @@
 //! Keys of the rows that are not the tree's.
 
+use filegrid_tree::{DirId, keys as tree_keys};
+
 use crate::registry::RowKey;
 
 /// The mark of what was applied.
@@ -9,6 +11,8 @@ pub(super) const REGISTRY: u8 = b'r';
 /// First byte of the keys of producers.
 pub(super) const PRODUCERS: u8 = b'n';
 const REJECTED: u8 = b'j';
+/// First byte of the keys of entries that are marked lost.
+pub(super) const LOST: u8 = b'l';
 
 /// Key of a producer.
 pub(super) fn producer(node: u64, log: u8) -> Vec<u8> {
@@ -28,11 +32,31 @@ pub(super) fn split_producer(key: &[u8]) -> Option<(u64, u8)> {
 
 /// Key of a change that was rejected.
 pub(super) fn rejected(node: u64, log: u8, sequence: u64) -> Vec<u8> {
-    let mut key = producer(node, log);
-    if let Some(kind) = key.first_mut() {
-        *kind = REJECTED;
-    }
+    let mut key = with_kind(&producer(node, log), REJECTED);
     key.extend_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+/// Key of the mark of an entry that is lost.
+pub(super) fn lost(directory: DirId, name: &str) -> Vec<u8> {
+    lost_of(&tree_keys::row(directory, name))
+}
+
+/// Key of the mark of a row of the tree.
+pub(super) fn lost_of(tree_key: &[u8]) -> Vec<u8> {
+    with_kind(tree_key, LOST)
+}
+
+/// Key of the row that a mark is of.
+pub(super) fn tree_of_lost(key: &[u8]) -> Vec<u8> {
+    with_kind(key, b't')
+}
+
+fn with_kind(key: &[u8], kind: u8) -> Vec<u8> {
+    let mut key = key.to_vec();
+    if let Some(first) = key.first_mut() {
+        *first = kind;
+    }
     key
 }
 

@@ -10,8 +10,9 @@ use filegrid_tree::{BlobId, Change, DirId, Op, Sink, apply, keys as tree_keys};
 use super::install::StoreInstall;
 use super::keys::{self, MARK};
 use super::live::{Live, Rows, TreeView};
+use super::lost::Marks;
 use super::snapshot::{StoreSnapshot, read};
-use super::{Batch, Command, Producer, Reply, Shipped, Verdict, directory};
+use super::{Batch, Command, Lost, Producer, Reply, Shipped, Verdict, directory};
 use crate::limits::REJECTED_KEPT_MAX_COUNT;
 use crate::machine::{Machine, MachineError, MachineInstall, MachineSnapshot};
 use crate::registry::{self, Registry, Row, RowChange};
@@ -32,6 +33,7 @@ pub(super) struct Shared {
 struct State {
     registry: Registry,
     producers: BTreeMap<(u64, u8), Producer>,
+    lost: Marks,
 }
 
 impl Store {
@@ -149,6 +151,10 @@ impl State {
             state.producers.insert(key, producer);
             Ok(())
         })?;
+        for_each(view, keys::LOST, |key, _| {
+            state.lost.load(key);
+            Ok(())
+        })?;
         Ok(state)
     }
 
@@ -159,6 +165,12 @@ impl State {
             Command::Copy(batch) => self.copy(&batch, rows),
             Command::Enter { node, logs } => self.enter(node, logs, rows),
             Command::Jump { node, log, epoch, to } => self.jump(node, log, epoch, to, rows),
+            Command::Lost {
+                node,
+                log,
+                epoch,
+                entries,
+            } => self.lose(node, log, epoch, &entries, rows),
         }
     }
 
@@ -208,9 +220,8 @@ impl State {
         Ok(Reply::Applied(producer.applied))
     }
 
-    fn copy(&self, batch: &Batch, rows: &mut Rows) -> Result<Reply, MachineError> {
-        let producer = self.producers.get(&(batch.node, batch.log));
-        let Some(producer) = producer.filter(|producer| producer.epoch == batch.epoch) else {
+    fn copy(&mut self, batch: &Batch, rows: &mut Rows) -> Result<Reply, MachineError> {
+        let Some(producer) = self.sender(batch.node, batch.log, batch.epoch) else {
             return Ok(Reply::Fenced);
         };
         for shipped in &batch.changes {
@@ -220,9 +231,31 @@ impl State {
         Ok(Reply::Applied(producer.applied))
     }
 
+    /// Marks what the node has lost.
+    fn lose(
+        &mut self,
+        node: u64,
+        log: u8,
+        epoch: u64,
+        entries: &[Lost],
+        rows: &mut Rows,
+    ) -> Result<Reply, MachineError> {
+        let Some(producer) = self.sender(node, log, epoch) else {
+            return Ok(Reply::Fenced);
+        };
+        self.lost.mark(entries, rows)?;
+        Ok(Reply::Applied(producer.applied))
+    }
+
+    /// How far a log has come, if the sender is the last start of its node.
+    fn sender(&self, node: u64, log: u8, epoch: u64) -> Option<Producer> {
+        let producer = self.producers.get(&(node, log)).copied();
+        producer.filter(|producer| producer.epoch == epoch)
+    }
+
     /// Applies a change, or says why it is rejected.
     fn change(
-        &self,
+        &mut self,
         node: u64,
         shipped: &Shipped,
         rows: &mut Rows,
@@ -234,7 +267,7 @@ impl State {
         if !purges && let Err(reason) = self.is_home(node, shipped.generation, &change) {
             return Ok(Err(reason));
         }
-        apply(&change, &mut Tree(rows)).map_err(|error| damaged("a change", &error))?;
+        apply(&change, &mut Tree(rows, &mut self.lost)).map_err(|error| damaged("a change", &error))?;
         Ok(Ok(()))
     }
 
@@ -274,14 +307,12 @@ impl State {
         to: u64,
         rows: &mut Rows,
     ) -> Result<Reply, MachineError> {
-        match self.producers.get(&(node, log)).copied() {
-            Some(mut producer) if producer.epoch == epoch => {
-                producer.applied = to;
-                self.put_producer(node, log, producer, rows)?;
-                Ok(Reply::Applied(to))
-            }
-            _ => Ok(Reply::Fenced),
-        }
+        let Some(mut producer) = self.sender(node, log, epoch) else {
+            return Ok(Reply::Fenced);
+        };
+        producer.applied = to;
+        self.put_producer(node, log, producer, rows)?;
+        Ok(Reply::Applied(to))
     }
 
     fn put_producer(
@@ -298,17 +329,19 @@ impl State {
 }
 
 /// Takes the rows that a cluster answers from; the rest is the node's own housekeeping.
-struct Tree<'r>(&'r mut Rows);
+struct Tree<'r>(&'r mut Rows, &'r mut Marks);
 
 impl Sink for Tree<'_> {
     fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
         if key.first() == Some(&b't') {
+            self.1.clear(&key, self.0);
             self.0.push((key, Some(value)));
         }
     }
 
     fn delete(&mut self, key: Vec<u8>) {
         if key.first() == Some(&b't') {
+            self.1.clear(&key, self.0);
             self.0.push((key, None));
         }
     }

@@ -12,6 +12,7 @@
 //! | `r`, key of a registry row | a [`Row`](crate::registry::Row), JSON |
 //! | `n`, node (8), log (1) | a [`Producer`], JSON; numbers in keys are big endian |
 //! | `j`, node (8), log (1), sequence (8) | a change that was rejected: its reason, JSON |
+//! | `l`, directory (16), name | an entry that its node has not: a [`LostMark`], JSON |
 //! | `m` | the mark |
 
 mod command;
@@ -19,6 +20,7 @@ mod directory;
 mod install;
 mod keys;
 mod live;
+mod lost;
 mod machine;
 mod producer;
 mod snapshot;
@@ -28,5 +30,6 @@ mod tests;
 
 pub use self::command::{Batch, Command, Reply, Shipped};
 pub use self::live::TreeView;
+pub use self::lost::{Lost, LostEntry, LostMark, LostPage};
 pub use self::machine::Store;
 pub use self::producer::{Producer, Verdict};

@@ -1,6 +1,7 @@
 //! `/admin`: what an operator does, on a listener of its own, with the operator's token.
 
 mod associations;
+mod lost;
 mod users;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 use super::{OK, allowed, no_route, request};
 use crate::auth::Registrar;
+use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::http::exchange::{Exchange, Reply, ReplyHead, Service};
 use crate::http::problem;
@@ -22,6 +24,8 @@ pub struct Admin {
     pub store: Store,
     /// Changes the registry.
     pub registrar: Arc<Registrar>,
+    /// The metadata cluster.
+    pub cluster: Arc<Cluster>,
 }
 
 impl Service for Admin {
@@ -78,6 +82,10 @@ impl Admin {
                 let key = association_key(key)?;
                 allowed(exchange, "POST")?;
                 self.rotate_secret(exchange, key, access_key).await
+            }
+            ["admin", "lost"] => {
+                allowed(exchange, "GET, HEAD")?;
+                self.list_lost(exchange).await
             }
             _ => Err(no_route(exchange)),
         }

@@ -4,6 +4,19 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn lost() -> impl Strategy<Value = Lost> {
+    let mark = (any::<u128>(), any::<u64>(), any::<String>());
+    (any::<[u8; 16]>(), any::<String>(), mark).prop_map(|(directory, name, (key, node, path))| {
+        let association = association(key);
+        let mark = LostMark {
+            association,
+            node,
+            path,
+        };
+        Lost::new(Id(directory), &name, mark)
+    })
+}
+
 fn commands() -> impl Strategy<Value = Command> {
     let shipped = (any::<u64>(), prop::collection::vec(any::<u8>(), 0..20))
         .prop_map(|(generation, change)| Shipped { generation, change });
@@ -29,6 +42,14 @@ fn commands() -> impl Strategy<Value = Command> {
         (any::<u64>(), any::<u8>()).prop_map(|(node, logs)| Command::Enter { node, logs }),
         (any::<u64>(), any::<u8>(), any::<u64>(), any::<u64>())
             .prop_map(|(node, log, epoch, to)| Command::Jump { node, log, epoch, to }),
+        (any::<(u64, u8, u64)>(), prop::collection::vec(lost(), 0..4)).prop_map(
+            |((node, log, epoch), entries)| Command::Lost {
+                node,
+                log,
+                epoch,
+                entries,
+            }
+        ),
         any::<u128>().prop_map(|key| Command::Registry(accounts::Command::DeleteAssociation {
             key: association(key)
         })),

@@ -2,6 +2,7 @@
 
 mod codec;
 mod install;
+mod lost;
 mod registry;
 mod ship;
 

@@ -1,0 +1,244 @@
+//! A node compares its rows with the cluster's: what the cluster lacks comes there, what the node has lost is named.
+
+use std::path::Path;
+
+use filegrid_meta::nodes::Event;
+use filegrid_meta::store::{Batch, Command, Reply, Shipped};
+use filegrid_tree::{Change, DirRow, FileRow, Id, Op, Protocol, Row, lookup};
+use serde_json::{Value, json};
+
+use crate::member::{Member, event_of, tree_with};
+use crate::poll::poll;
+use crate::support::Server;
+
+const EVERY_SECOND: &[(&str, &str)] = &[("metadata_compare_s", "1")];
+
+/// Rows of an association, put into the cluster behind the node's back.
+struct Meddler<'m> {
+    member: &'m Member,
+    event: Event,
+    association: [u8; 16],
+}
+
+impl Meddler<'_> {
+    fn does(&self, ops: Vec<Op>) {
+        let change = Change {
+            association: self.association,
+            time: 0,
+            protocol: Protocol::Api,
+            ops,
+        };
+        let done = self.member.propose(&Command::Copy(Batch {
+            node: self.event.node,
+            log: self.event.log,
+            epoch: 1,
+            first: 0,
+            as_of_ms: 0,
+            changes: vec![Shipped {
+                generation: 1,
+                change: change.encode(),
+            }],
+        }));
+        assert!(matches!(done, Reply::Applied(_)), "{done:?}");
+    }
+
+    fn row(&self, path: &str) -> Row {
+        let path = filegrid_tree::TreePath::parse(path).unwrap();
+        let view = self.member.store().view();
+        lookup(&view, self.association, &path).unwrap().unwrap()
+    }
+
+    fn directory(&self, path: &str) -> Id {
+        match self.row(path) {
+            Row::Dir(row) => row.id,
+            Row::File(row) => panic!("{row:?}"),
+        }
+    }
+}
+
+fn association(server: &Server) -> [u8; 16] {
+    let key: uuid::Uuid = server.association().parse().unwrap();
+    *key.as_bytes()
+}
+
+fn file(size: u64) -> Row {
+    Row::File(FileRow {
+        version: 1,
+        size,
+        crc32: 0,
+        sha256: None,
+        created_at: 1,
+        updated_at: None,
+        mtime: 1,
+        protocol: Protocol::Api,
+        extents: Vec::new(),
+    })
+}
+
+fn directory(id: u8) -> Row {
+    Row::Dir(DirRow {
+        id: Id([id; 16]),
+        created_at: 1,
+        updated_at: None,
+        mtime: 1,
+        protocol: Protocol::Api,
+    })
+}
+
+/// Path, kind and size of what is lost.
+fn lost(server: &Server) -> Vec<(String, bool, u64)> {
+    let answer = server.ask_admin(server.operator_token(), "GET", "/admin/lost", &Value::Null);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let page = answer.json();
+    assert_eq!(page["cursor"], Value::Null);
+    let entries = page["entries"].as_array().unwrap().iter();
+    let mut found: Vec<_> = entries
+        .map(|entry| {
+            assert_eq!(entry["associationKey"], server.association());
+            let path = entry["path"].as_str().unwrap().to_owned();
+            (path, entry["isDir"] == true, entry["size"].as_u64().unwrap())
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn what_the_cluster_lacks_is_sent_and_what_only_it_has_is_marked() {
+    let member = Member::started();
+    let mut server = member.node(EVERY_SECOND);
+    server.announce("the metadata cluster had other rows than this node");
+    server.announce("the metadata cluster knows files or directories that this node has lost");
+    for path in ["/d/e/deep", "/d/right", "/d/wrong", "/gone"] {
+        server.put(path, b"1234");
+    }
+    let last = event_of(&server.json(&server.token, "/api/mkdir", &json!({"Params": "/empty"})));
+    let before = tree_with(&server, last);
+    let meddler = Meddler {
+        member: &member,
+        event: last,
+        association: association(&server),
+    };
+    let (root, d, e) = (
+        meddler.directory("/"),
+        meddler.directory("/d"),
+        meddler.directory("/d/e"),
+    );
+    let remove = |directory, name: &str| Op::Remove {
+        directory,
+        name: name.to_owned(),
+        released: Vec::new(),
+    };
+    meddler.does(vec![
+        // Missing, in two places; one is a directory.
+        remove(e, "deep"),
+        remove(root, "empty"),
+        Op::put(d, "wrong", file(99)),
+        // Nowhere else.
+        Op::put(d, "ghost", file(7)),
+        Op::put(root, "haunted", directory(77)),
+        Op::put(Id([77; 16]), "below", file(3)),
+    ]);
+    let lost_ones = vec![
+        ("/d/ghost".to_owned(), false, 7),
+        ("/haunted".to_owned(), true, 0),
+    ];
+    poll(|| lost(&server) == lost_ones);
+    let mut expected = before;
+    for path in ["/d/ghost", "/haunted", "/haunted/below"] {
+        expected.push(path.to_owned());
+    }
+    expected.sort();
+    poll(|| {
+        let mut tree = server.tree();
+        tree.sort();
+        tree == expected
+    });
+    let listed = server.call("/api/list/tree", json!({"Params": "/d/wrong"}));
+    assert_eq!(listed[0]["size"], 4);
+    // What is put in its place ends a mark, also when it is deleted again.
+    server.put("/d/ghost", b"new");
+    server.call("/api/mkdir", json!({"Params": "/haunted"}));
+    let deleted = event_of(&server.json(&server.token, "/api/delete", &json!({"Filelist": ["/haunted"]})));
+    tree_with(&server, deleted);
+    poll(|| lost(&server).is_empty());
+}
+
+#[test]
+fn a_node_from_an_older_backup_says_what_it_has_lost() {
+    let member = Member::started();
+    let mut server = member.node(&[]);
+    server.announce("the cluster knows more changes than this node");
+    server.announce("the metadata cluster knows files or directories that this node has lost");
+    server.put("/d/kept", b"1");
+    server.put("/d/deleted-later", b"1");
+    server.terminate();
+    assert!(server.wait_for_end().success());
+    let backup = tempfile::tempdir().unwrap();
+    copy(server.data(), backup.path());
+    server.start_again();
+    server.put("/d/new", b"12345");
+    server.put("/new/a", b"1");
+    let last = server.json(
+        &server.token,
+        "/api/delete",
+        &json!({"Filelist": ["/d/deleted-later"]}),
+    );
+    tree_with(&server, event_of(&last));
+    server.terminate();
+    assert!(server.wait_for_end().success());
+    std::fs::remove_dir_all(server.data()).unwrap();
+    std::fs::create_dir(server.data()).unwrap();
+    copy(backup.path(), server.data());
+    server.start_again();
+    poll(|| lost(&server) == [("/d/new".to_owned(), false, 5), ("/new".to_owned(), true, 0)]);
+    // What the cluster lacked is there again, and so is what the node lacks.
+    let tree = server.tree();
+    assert_eq!(
+        tree,
+        [
+            "/",
+            "/d",
+            "/d/deleted-later",
+            "/d/kept",
+            "/d/new",
+            "/new",
+            "/new/a"
+        ]
+    );
+    assert_eq!(server.get("/d/kept").status, 200);
+    server.get("/d/new").is_problem(404);
+}
+
+#[test]
+fn nothing_differs_while_files_are_made_moved_and_deleted() {
+    let member = Member::started();
+    let server = member.node(EVERY_SECOND);
+    // A round begins every second and looks at 2,000 rows at most before it pauses: a warning would fail the test.
+    for round in 0..60 {
+        for number in 0..20 {
+            server.put(&format!("/r{round}/f{number}"), b"x");
+        }
+        let moved = json!({"Movelist": [{"from": format!("/r{round}/f1"), "to": format!("/r{round}/g")},
+            {"from": format!("/r{round}"), "to": format!("/s{round}")}]});
+        server.call("/api/move", moved);
+        if round % 3 == 0 {
+            server.call("/api/delete", json!({"Filelist": [format!("/s{}", round / 2)]}));
+        }
+    }
+    assert!(lost(&server).is_empty());
+}
+
+/// Copies a directory with all that is below.
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
