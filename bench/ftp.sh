@@ -24,7 +24,7 @@ stop() {
 }
 trap stop EXIT
 
-target/release/filegrid --data "$data/data" --listen 127.0.0.1:0 --listen-tls 127.0.0.1:0 --ftp 127.0.0.1:0 \
+target/release/filegrid --data "$data/data" --listen 127.0.0.1:0 --listen-tls 127.0.0.1:0 --metrics off --ftp 127.0.0.1:0 \
     --ftps 127.0.0.1:0 >"$data/keys" 2>"$data/log" &
 pid=$!
 started+=("$pid")

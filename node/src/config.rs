@@ -56,6 +56,8 @@ pub struct Raw {
     pub handshakes_max: u32,
     /// The operator's API.
     pub admin: String,
+    /// `/metrics`, `/livez` and `/readyz`.
+    pub metrics: String,
     /// Members of the metadata cluster; none: one of our own.
     pub metadata_members: Vec<String>,
     /// Name of that cluster.
@@ -119,6 +121,7 @@ impl Default for Raw {
             listen: "127.0.0.1:8080".to_owned(),
             listen_tls: "127.0.0.1:8443".to_owned(),
             admin: "127.0.0.1:8081".to_owned(),
+            metrics: "127.0.0.1:9100".to_owned(),
             ftp: "127.0.0.1:2121".to_owned(),
             ftps: "127.0.0.1:2990".to_owned(),
             ftp_tls: "optional".to_owned(),
@@ -177,6 +180,8 @@ pub struct Overrides {
     pub listen_tls: Option<String>,
     /// `--admin`.
     pub admin: Option<String>,
+    /// `--metrics`.
+    pub metrics: Option<String>,
     /// `--ftp`.
     pub ftp: Option<String>,
     /// `--ftps`.
@@ -194,6 +199,8 @@ pub struct Addresses {
     pub https: Option<SocketAddr>,
     /// The operator's API.
     pub admin: Option<SocketAddr>,
+    /// `/metrics`, `/livez` and `/readyz`.
+    pub metrics: Option<SocketAddr>,
     /// FTP with explicit TLS.
     pub ftp: Option<SocketAddr>,
     /// FTP with implicit TLS.
@@ -202,11 +209,12 @@ pub struct Addresses {
 
 impl Addresses {
     /// Each with its name in `DATA/ports.json`.
-    pub fn each(&mut self) -> [(&'static str, &mut Option<SocketAddr>); 5] {
+    pub fn each(&mut self) -> [(&'static str, &mut Option<SocketAddr>); 6] {
         [
             ("http", &mut self.http),
             ("https", &mut self.https),
             ("admin", &mut self.admin),
+            ("metrics", &mut self.metrics),
             ("ftp", &mut self.ftp),
             ("ftps", &mut self.ftps),
         ]
@@ -253,6 +261,7 @@ pub fn load(
     raw.listen = options.listen.unwrap_or(raw.listen);
     raw.listen_tls = options.listen_tls.unwrap_or(raw.listen_tls);
     raw.admin = options.admin.unwrap_or(raw.admin);
+    raw.metrics = options.metrics.unwrap_or(raw.metrics);
     raw.ftp = options.ftp.unwrap_or(raw.ftp);
     raw.ftps = options.ftps.unwrap_or(raw.ftps);
     raw.shards = options.shards.unwrap_or(raw.shards);
@@ -264,6 +273,7 @@ fn check(raw: Raw) -> Result<Config, String> {
         http: address("listen", &raw.listen)?,
         https: address("listen_tls", &raw.listen_tls)?,
         admin: address("admin", &raw.admin)?,
+        metrics: address("metrics", &raw.metrics)?,
         ftp: address("ftp", &raw.ftp)?,
         ftps: address("ftps", &raw.ftps)?,
     };

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::limits;
-use crate::metrics;
+use crate::metrics::{self, Health, LogHealth};
 use crate::ring;
 use crate::store::scrub::{Scrub, Scrubbed};
 use crate::store::{self, Owner, Shared, Store, StoreError, SumCursor};
@@ -32,6 +32,7 @@ pub(crate) struct Housekeeping<'a> {
     pub config: &'a Config,
     pub registrar: &'a Registrar,
     pub prepared: &'a Prepared,
+    pub health: &'a Health,
 }
 
 impl Housekeeping<'_> {
@@ -39,6 +40,7 @@ impl Housekeeping<'_> {
     pub(crate) async fn look_at_space(&self) {
         let free = self.store.free_bytes().await;
         let low = free.is_some_and(|free| free < self.config.low_water_bytes);
+        self.health.note_space(free.unwrap_or(0), low);
         for (_, owner) in self.owners {
             owner.set_low_on_space(low);
         }
@@ -59,7 +61,9 @@ impl Housekeeping<'_> {
             self.look_at_space().await;
             self.store.remove_abandoned().await;
             for (log, owner) in self.owners {
-                owner.set_full(is_full(owner, self.config));
+                let health = health_of(owner, self.config);
+                owner.set_full(health.full);
+                self.health.note_log(*log, health);
                 let mut done = tidy(owner, turn).await;
                 if done.is_ok() && turn.is_multiple_of(4) {
                     done = self.end_partials(owner).await;
@@ -101,11 +105,19 @@ impl Housekeeping<'_> {
     }
 }
 
-/// Whether too much of a log waits for the cluster.
-fn is_full(owner: &Owner, config: &Config) -> bool {
-    let lag_ms = owner.progress().lag_ms(clock::now_ms());
-    lag_ms / 1000 >= config.raw.unshipped_max_s
-        || owner.unshipped_bytes() >> 20 >= config.raw.unshipped_max_mib
+/// How a log is: full if too much of it waits for the cluster.
+fn health_of(owner: &Owner, config: &Config) -> LogHealth {
+    let progress = owner.progress();
+    let lag_ms = progress.lag_ms(clock::now_ms());
+    let unshipped_bytes = owner.unshipped_bytes();
+    LogHealth {
+        closed: owner.is_closed(),
+        full: lag_ms / 1000 >= config.raw.unshipped_max_s
+            || unshipped_bytes >> 20 >= config.raw.unshipped_max_mib,
+        unshipped_bytes,
+        unshipped_changes: progress.applied().saturating_sub(progress.shipped()),
+        lag_ms,
+    }
 }
 
 /// Gives back what is of no more use. `turn` counts the looks.
@@ -182,8 +194,8 @@ struct Load {
 impl Load {
     /// Whether there has been much to do since it was last asked.
     fn is_high(&mut self) -> bool {
-        let changes = metrics::CHANGES.get();
-        let bytes = metrics::PAYLOAD_RECEIVED.get() + metrics::PAYLOAD_SENT.get();
+        let changes = metrics::total_via(|via| via.changes.get());
+        let bytes = metrics::total_via(|via| via.received.get().wrapping_add(via.sent.get()));
         let more_changes = changes - std::mem::replace(&mut self.changes, changes);
         let more_bytes = bytes - std::mem::replace(&mut self.bytes, bytes);
         more_changes > BUSY_CHANGES || more_bytes > BUSY_BYTES

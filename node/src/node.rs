@@ -19,6 +19,7 @@ use crate::ftp::PublicAddresses;
 use crate::ftp::state::TlsPolicy;
 use crate::limits::OPERATORS_MAX_COUNT;
 use crate::mailbox::{Mailbox, Sender, mailbox};
+use crate::metrics::Health;
 use crate::net::{Admission, Handoff};
 use crate::shard::{self, Opened, ShardParts};
 use crate::store::log::Position;
@@ -106,6 +107,7 @@ impl Node {
             config.raw.connections_max as usize,
             config.raw.connections_per_address_max as usize,
         );
+        let health = Health::new(config.log.durability, Arc::clone(&stop));
         let operators = Admission::new(OPERATORS_MAX_COUNT, OPERATORS_MAX_COUNT);
         let prepared = Arc::new(Prepared::default());
         let wanted = config.addresses;
@@ -142,6 +144,7 @@ impl Node {
                 ftp_public: Arc::clone(&ftp_public),
                 admission: Arc::clone(&admission),
                 operators: Arc::clone(&operators),
+                health: Arc::clone(&health),
                 mailbox,
                 peers: senders.clone(),
                 stop: Arc::clone(&stop),
@@ -217,6 +220,7 @@ impl Node {
             http,
             https,
             admin,
+            metrics,
             ftp,
             ftps,
         } = self.addresses;
@@ -226,6 +230,7 @@ impl Node {
             ("FTP on ftp", ftp),
             ("FTP on ftps", ftps),
             ("operator's API on http", admin),
+            ("metrics on http", metrics),
         ] {
             if let Some(address) = address {
                 tracing::info!("{what}://{address}");

@@ -7,12 +7,17 @@ use std::os::fd::BorrowedFd;
 use crate::disk::DiskFile;
 use crate::error::Error;
 use crate::limits::{COLD_READ_BYTES, SEND_SLICE_BYTES};
-use crate::metrics;
+use crate::metrics::{self, Via};
 use crate::ring::{self, AlignedBuf};
 use crate::store::{Content, Piece};
 
 /// Where bytes of a file go.
 pub trait Sink {
+    /// What it is counted as; `None`: nothing is sent to a client.
+    fn via(&self) -> Option<Via> {
+        None
+    }
+
     /// Whether [`Sink::send_file`] can be used: not where bytes have to be sealed.
     fn takes_files(&self) -> bool;
 
@@ -41,7 +46,9 @@ pub async fn send(sink: &mut impl Sink, content: &Content, range: Range<u64>) ->
         let piece = content.piece(at, (range.end - at).min(SEND_SLICE_BYTES)).await?;
         let piece = piece.ok_or_else(|| Error::Damaged("a file is shorter than its row says".to_owned()))?;
         at += piece.length();
-        metrics::PAYLOAD_SENT.add(piece.length());
+        if let Some(via) = sink.via() {
+            metrics::mine().via(via).sent.add(piece.length());
+        }
         match &piece {
             Piece::Bytes { .. } => sink.write(piece.bytes()).await?,
             Piece::File { file, offset, length } => match file.descriptor().filter(|_| sink.takes_files()) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::channel::{mpsc, oneshot};
 
-use crate::api::{Admin, Api, Prepared};
+use crate::api::{Admin, Api, Prepared, Probes};
 use crate::auth::{Authenticator, Login, Registrar, RegistryFile};
 use crate::cluster::Cluster;
 use crate::config::{Addresses, Config};
@@ -19,7 +19,8 @@ use crate::ftp::{self, Ftp, PublicAddresses, Sessions};
 use crate::housekeeping::{Housekeeping, scrub, sum, sweep};
 use crate::http::exchange::{self, TOO_MANY, resume, serve_plain, serve_tls};
 use crate::mailbox::{Mailbox, Sender};
-use crate::net::{Acceptor, Admission, Drain, Handoff, Handshakes, Sweeper};
+use crate::metrics::{self, Health, Via};
+use crate::net::{Acceptor, Admission, Drain, Handoff, Handshakes, Sweeper, Timeouts};
 use crate::ring::{self, Listener};
 use crate::store::log::Position;
 use crate::store::{Opening, Owner, OwnerRequest, Shared, Spawn, Store, log_directory};
@@ -55,6 +56,8 @@ pub struct ShardParts {
     pub admission: Arc<Admission>,
     /// Who may connect to the operator's API: a flood of clients does not keep the operator out.
     pub operators: Arc<Admission>,
+    /// How the node is.
+    pub health: Arc<Health>,
     /// Connections from other shards.
     pub mailbox: Mailbox<Handoff>,
     /// The way to them.
@@ -121,6 +124,7 @@ async fn live(
         ftp_public,
         admission,
         operators,
+        health,
         mailbox,
         peers,
         stop,
@@ -145,6 +149,7 @@ async fn live(
         config: &config,
         registrar: &registrar,
         prepared: &prepared,
+        health: &health,
     };
     looked_after.look_at_space().await;
     let api = Rc::new(Api {
@@ -195,7 +200,15 @@ async fn live(
         next_port: Cell::new(first_port(&config, number)),
     });
     ring::spawn(Ftp::look_after(Rc::downgrade(&ftp)));
-    let listening = listen_to_operators(addresses, &shard, admin, operators)
+    let probed = listen_to_probes(
+        addresses,
+        &shard,
+        &health,
+        &operators.admission,
+        config.timeouts(),
+    );
+    let listening = probed
+        .and_then(|()| listen_to_operators(addresses, &shard, admin, operators))
         .and_then(|()| listen_ftp(&ftp, &acceptor, addresses));
     let http = Http { shard, api, acceptor };
     if let Err(error) = listening.and_then(|()| http.listen(addresses, tls)) {
@@ -244,7 +257,10 @@ impl Http {
             let (shard, api) = (Rc::clone(shard), Rc::clone(api));
             let (listener, acceptor) = (bind(address)?, Rc::clone(acceptor));
             ring::spawn(async move {
-                let serve = |socket, permit| serve_plain(Rc::clone(&shard), Rc::clone(&api), socket, permit);
+                let serve = |socket, permit| {
+                    let served = serve_plain(Rc::clone(&shard), Rc::clone(&api), socket, permit);
+                    metrics::counted(Via::Http, served)
+                };
                 acceptor.listen(listener, TOO_MANY, serve).await;
             });
         }
@@ -253,13 +269,9 @@ impl Http {
             let (listener, acceptor) = (bind(address)?, Rc::clone(acceptor));
             ring::spawn(async move {
                 let serve = |socket, permit| {
-                    serve_tls(
-                        Rc::clone(&shard),
-                        Rc::clone(&api),
-                        Arc::clone(&tls),
-                        socket,
-                        permit,
-                    )
+                    let (shard, api) = (Rc::clone(&shard), Rc::clone(&api));
+                    let served = serve_tls(shard, api, Arc::clone(&tls), socket, permit);
+                    metrics::counted(Via::Https, served)
                 };
                 acceptor.listen(listener, b"", serve).await;
             });
@@ -270,7 +282,13 @@ impl Http {
     fn take_over(self, mailbox: Mailbox<Handoff>) {
         let Self { shard, api, acceptor } = self;
         ring::spawn(async move {
-            let serve = |handoff| resume(Rc::clone(&shard), Rc::clone(&api), handoff);
+            let serve = |handoff: Handoff| {
+                let via = match handoff.session {
+                    Some(_) => Via::Https,
+                    None => Via::Http,
+                };
+                metrics::counted(via, resume(Rc::clone(&shard), Rc::clone(&api), handoff))
+            };
             acceptor.take_over(mailbox, serve).await;
         });
     }
@@ -292,12 +310,49 @@ fn listen_to_operators(
     Ok(())
 }
 
+/// Answers those who look after the node, also while it drains: until the ring ends.
+fn listen_to_probes(
+    addresses: Addresses,
+    shard: &exchange::Shard,
+    health: &Arc<Health>,
+    admission: &Arc<Admission>,
+    timeouts: Timeouts,
+) -> Result<(), String> {
+    let Some(address) = addresses.metrics else {
+        return Ok(());
+    };
+    let sweeper = Sweeper::new(timeouts);
+    let shard = Rc::new(exchange::Shard {
+        number: shard.number,
+        sweeper: Rc::clone(&sweeper),
+        drain: Drain::new(),
+        peers: Rc::clone(&shard.peers),
+        handshakes: Rc::clone(&shard.handshakes),
+    });
+    let acceptor = Acceptor {
+        admission: Arc::clone(admission),
+        drain: Rc::clone(&shard.drain),
+    };
+    let (listener, health) = (bind(address)?, Arc::clone(health));
+    let probes = Rc::new(Probes { health });
+    ring::spawn(Sweeper::run(Rc::downgrade(&sweeper)));
+    ring::spawn(async move {
+        let _kept = sweeper;
+        let serve = |socket, permit| serve_plain(Rc::clone(&shard), Rc::clone(&probes), socket, permit);
+        acceptor.listen(listener, TOO_MANY, serve).await;
+    });
+    Ok(())
+}
+
 fn listen_ftp(ftp: &Rc<Ftp>, acceptor: &Rc<Acceptor>, addresses: Addresses) -> Result<(), String> {
     for (address, implicit) in [(addresses.ftp, false), (addresses.ftps, true)] {
         if let Some(address) = address {
             let (ftp, acceptor, listener) = (Rc::clone(ftp), Rc::clone(acceptor), bind(address)?);
             ring::spawn(async move {
-                let serve = |socket, permit| ftp::serve(Rc::clone(&ftp), socket, permit, implicit);
+                let via = if implicit { Via::Ftps } else { Via::Ftp };
+                let serve = |socket, permit| {
+                    metrics::counted(via, ftp::serve(Rc::clone(&ftp), socket, permit, implicit))
+                };
                 acceptor
                     .listen(listener, if implicit { b"" } else { ftp::TOO_MANY }, serve)
                     .await;

@@ -60,6 +60,13 @@ fn what_waits_for_the_cluster_is_bounded() {
     assert!(refused.field("retry-after").is_some());
     refused.is_problem(503);
     assert!(taken * payload.len() >= 12 << 20, "{taken}");
+    let unready = server.probe("/readyz");
+    assert_eq!(unready.status, 503);
+    assert!(
+        unready.text().contains("wait for the metadata cluster"),
+        "{}",
+        unready.text()
+    );
     server
         .json(&server.token, "/api/mkdir", &json!({"Params": "/d"}))
         .is_problem(503);
@@ -69,6 +76,7 @@ fn what_waits_for_the_cluster_is_bounded() {
     until(200, || {
         server.json(&server.token, "/api/mkdir", &json!({"Params": "/d"}))
     });
+    until(200, || server.probe("/readyz"));
     let tree = tree_with(&server, last.unwrap());
     assert_eq!(tree.len(), taken + 2, "{tree:?}");
     assert!(!tree.contains(&"/kept".to_owned()));

@@ -5,6 +5,32 @@ use serde_json::json;
 use crate::client::{Ftp, account, server, server_with};
 
 #[test]
+fn sessions_are_counted_by_their_protocol() {
+    let server = server();
+    let mut ftp = Ftp::login(&server);
+    ftp.upload("STOR a", b"12345");
+    assert_eq!(ftp.download("RETR a"), b"12345");
+    ftp.expect("NONSENSE", 500);
+    assert!(!Ftp::connect(&server).try_login("nobody"));
+    let scraped = server.probe("/metrics").text();
+    for series in [
+        "filegrid_connections_open{protocol=\"ftp\"} 1",
+        "filegrid_changes_total{protocol=\"ftp\"} 1",
+        "filegrid_payload_received_bytes_total{protocol=\"ftp\"} 5",
+        "filegrid_payload_sent_bytes_total{protocol=\"ftp\"} 5",
+        "filegrid_answers_total{protocol=\"ftp\",class=\"5xx\"} 2",
+        "filegrid_logins_total{protocol=\"ftp\",outcome=\"accepted\"} 1",
+        "filegrid_logins_total{protocol=\"ftp\",outcome=\"failed\"} 1",
+        "filegrid_changes_total{protocol=\"ftps\"} 0",
+    ] {
+        assert!(
+            scraped.lines().any(|line| line == series),
+            "{series} is not in\n{scraped}"
+        );
+    }
+}
+
+#[test]
 fn a_session_says_what_it_knows() {
     let server = server();
     let mut ftp = Ftp::connect(&server);

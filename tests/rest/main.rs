@@ -18,6 +18,7 @@ mod forge;
 mod framing;
 mod lifecycle;
 mod memory;
+mod metrics;
 mod options;
 mod paths;
 mod routes;

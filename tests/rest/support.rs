@@ -74,6 +74,8 @@ impl Server {
             "127.0.0.1:0",
             "--admin",
             "127.0.0.1:0",
+            "--metrics",
+            "127.0.0.1:0",
             "--shards",
             "2",
         ]);
@@ -319,11 +321,28 @@ impl Server {
         connection.reply(method)
     }
 
+    /// A request to the listener of `/metrics`.
+    pub(crate) fn probe(&self, target: &str) -> Reply {
+        self.probe_by("GET", target)
+    }
+
+    /// The same by another method.
+    pub(crate) fn probe_by(&self, method: &str, target: &str) -> Reply {
+        let mut connection = self.connect_to("metrics");
+        connection.send(&request("", method, target, &[], b""));
+        connection.reply(method)
+    }
+
+    /// A plain connection to another listener.
+    fn connect_to(&self, listener: &str) -> Connection {
+        let stream = TcpStream::connect(("127.0.0.1", self.port_of(listener))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Connection::new(Wire::Plain(stream))
+    }
+
     /// A request to the operator's API.
     pub(crate) fn ask_admin(&self, token: &str, method: &str, target: &str, body: &Value) -> Reply {
-        let stream = TcpStream::connect(("127.0.0.1", self.port_of("admin"))).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let mut connection = Connection::new(Wire::Plain(stream));
+        let mut connection = self.connect_to("admin");
         let body = if body.is_null() {
             String::new()
         } else {

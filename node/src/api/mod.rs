@@ -18,6 +18,7 @@ mod moves;
 mod multi;
 mod prepare;
 mod prepared;
+mod probes;
 mod request;
 mod upload;
 
@@ -33,11 +34,13 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::http::exchange::{Exchange, Reply, ReplyHead, Service};
 use crate::http::problem;
+use crate::metrics;
 use crate::store::{Receipt, Store};
 
 pub use self::admin::Admin;
 pub use self::list_tree::write_entry;
 pub use self::prepared::Prepared;
+pub use self::probes::Probes;
 
 /// The answer to what was done.
 const OK: &[u8] = br#"{"rslt":"OK"}"#;
@@ -62,10 +65,14 @@ pub struct Api {
 
 impl Service for Api {
     async fn call(&self, exchange: &mut Exchange) -> Result<(), Error> {
-        match self.route(exchange).await {
+        let answered = match self.route(exchange).await {
             Ok(()) => Ok(()),
             Err(error) => self.tell(exchange, error).await,
+        };
+        if let Some(status) = exchange.status() {
+            metrics::answered(exchange.via(), status);
         }
+        answered
     }
 }
 
@@ -178,7 +185,7 @@ impl Api {
 
     /// The answer to a change.
     async fn done(&self, exchange: &mut Exchange, receipt: &Receipt) -> Result<(), Error> {
-        crate::metrics::CHANGES.add(1);
+        metrics::mine().via(exchange.via()).changes.add(1);
         let head = self
             .head(exchange, 200)
             .field("Content-Type", "application/json")

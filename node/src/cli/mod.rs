@@ -27,6 +27,9 @@ pub struct Cli {
     /// Address of the operator's API [default: 127.0.0.1:8081].
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
+    /// Address of /metrics, /livez and /readyz; "off": none [default: 127.0.0.1:9100].
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<String>,
     /// Address of FTP, with TLS for those who ask; "off": none [default: 127.0.0.1:2121].
     #[arg(long, value_name = "ADDR")]
     ftp: Option<String>,
@@ -76,6 +79,7 @@ impl Cli {
             listen: self.listen.clone(),
             listen_tls: self.listen_tls.clone(),
             admin: self.admin.clone(),
+            metrics: self.metrics.clone(),
             ftp: self.ftp.clone(),
             ftps: self.ftps.clone(),
             shards: self.shards,

@@ -7,6 +7,7 @@ use super::line::{Event, Lines};
 use super::reply::Reply;
 use crate::error::Error;
 use crate::limits::FTP_PIPELINE_MAX_COUNT;
+use crate::metrics::{self, Via};
 use crate::net::{Inbound, Outbound, Phase, Stream, Watch};
 
 /// The control connection.
@@ -115,6 +116,8 @@ impl Control {
     /// The peer is gone or does not take it.
     pub(super) async fn reply(&mut self, reply: &Reply) -> Result<(), Error> {
         self.watch.enter(Phase::Reply);
+        let via = if self.stream.is_tls() { Via::Ftps } else { Via::Ftp };
+        metrics::answered(via, reply.code());
         reply.write(self.outbound.held());
         self.outbound.send(b"", b"").await
     }

@@ -14,6 +14,7 @@ use super::abort::Abort;
 use super::reply::Reply;
 use crate::error::Error;
 use crate::ingest::Source;
+use crate::metrics::Via;
 use crate::net::{HandshakeError, Handshakes, Inbound, Outbound, Phase, Stream, Sweeper, shake_hands};
 use crate::ring::{self, Listener, Socket};
 use crate::send::Sink;
@@ -114,6 +115,7 @@ pub(super) enum Way {
 pub(super) struct Data {
     inbound: Inbound,
     outbound: Outbound,
+    via: Via,
     /// Bytes of the transfer so far.
     pub(super) moved: u64,
     way: Way,
@@ -147,6 +149,7 @@ impl Data {
                 Some(shaken.session)
             }
         };
+        let via = if session.is_some() { Via::Ftps } else { Via::Ftp };
         let stream = Stream::new(socket, session);
         watch.enter(match way {
             Way::In { .. } => Phase::Body,
@@ -155,6 +158,7 @@ impl Data {
         Ok(Self {
             inbound: Inbound::new(Rc::clone(&stream), Rc::clone(&watch), Vec::new()),
             outbound: Outbound::new(stream, watch),
+            via,
             moved: 0,
             way,
         })
@@ -180,6 +184,10 @@ fn handshake_failed(error: &HandshakeError) -> Reply {
 }
 
 impl Source for Data {
+    fn via(&self) -> Option<Via> {
+        Some(self.via)
+    }
+
     async fn read_into(&mut self, out: &mut [u8]) -> Result<usize, Error> {
         loop {
             match self.inbound.direct(out, u64::MAX).await {
@@ -201,6 +209,10 @@ impl Source for Data {
 }
 
 impl Sink for Data {
+    fn via(&self) -> Option<Via> {
+        Some(self.via)
+    }
+
     fn takes_files(&self) -> bool {
         self.outbound.takes_files()
     }

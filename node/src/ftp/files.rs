@@ -100,7 +100,7 @@ impl Session {
             .store
             .commit(association, self.protocol(), change, Vec::new(), Vec::new());
         done.await?;
-        metrics::CHANGES.add(1);
+        metrics::mine().via(self.protocol().into()).changes.add(1);
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use super::data::Data;
 use crate::error::Error;
 use crate::ingest::Source;
 use crate::limits::COLD_READ_BYTES;
+use crate::metrics::Via;
 use crate::ring::AlignedBuf;
 use crate::send::{Sink, send};
 use crate::store::{Content, Opened, Piece};
@@ -150,6 +151,13 @@ impl<'a> Chained<'a> {
 }
 
 impl Source for Chained<'_> {
+    fn via(&self) -> Option<Via> {
+        // What is read of the file again does not come from the client.
+        (self.from == self.buffer.len() && self.at == self.size)
+            .then(|| Source::via(self.data))
+            .flatten()
+    }
+
     async fn read_into(&mut self, out: &mut [u8]) -> Result<usize, Error> {
         if self.from == self.buffer.len() {
             if self.at == self.size {

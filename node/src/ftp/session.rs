@@ -21,6 +21,7 @@ use crate::auth::AccountPrincipal;
 use crate::clock;
 use crate::error::Error;
 use crate::limits::{FTP_LOGIN_FAILURE_DELAY_MS, FTP_LOGIN_FAILURES_MAX_COUNT};
+use crate::metrics;
 use crate::net::{HandshakeError, Permit, Phase, Stream, Watch, shake_hands};
 use crate::ring::{self, Socket};
 use crate::tls::FtpHandshakes;
@@ -220,7 +221,9 @@ impl Session {
     async fn pass(&mut self, password: String) -> Done {
         let name = self.state.named().unwrap_or_default().to_owned();
         let peer: IpAddr = self.ends.peer;
-        match self.ftp.login.account(&name, password, peer).await {
+        let answer = self.ftp.login.account(&name, password, peer).await;
+        metrics::logged_in(self.protocol().into(), &answer);
+        match answer {
             Ok(account) => {
                 self.state.logged_in(account.may_write);
                 self.handle.belongs_to(Some(account.clone()));

@@ -119,7 +119,7 @@ impl Upload {
                     let content = stored.content.clone();
                     let wish = PartialWish::Publish { content, base, from };
                     self.wish(wish, std::mem::take(&mut stored.riding)).await?;
-                    metrics::CHANGES.add(1);
+                    metrics::mine().via(self.protocol.into()).changes.add(1);
                     return Ok(());
                 }
                 None => Base::Version(beginning.opened.row.version),
@@ -189,7 +189,7 @@ impl Upload {
             .store
             .commit(self.association, self.protocol, command, riding, Vec::new());
         done.await?;
-        metrics::CHANGES.add(1);
+        metrics::mine().via(self.protocol.into()).changes.add(1);
         Ok(())
     }
 

@@ -101,8 +101,11 @@ impl Upload {
                     open = Some(self.begin(head)?);
                 }
                 Step::Data { consumed } => {
-                    metrics::PAYLOAD_RECEIVED.add(consumed as u64);
                     if let Some(part) = open.as_mut() {
+                        if part.is_file() {
+                            let received = &metrics::mine().via(exchange.via()).received;
+                            received.add(consumed as u64);
+                        }
                         part.payload(&mut window, consumed, store, association).await?;
                     }
                 }

@@ -48,6 +48,11 @@ impl OpenPart {
         }
     }
 
+    /// Whether it is a file, and not the field `meta`.
+    pub(super) fn is_file(&self) -> bool {
+        !matches!(self.target, Target::Meta(_))
+    }
+
     pub(super) fn is_large(&self) -> bool {
         matches!(self.target, Target::Large(_))
     }
@@ -80,6 +85,7 @@ impl OpenPart {
                     gathered.reserve_exact(wanted - gathered.len());
                 }
                 gathered.extend_from_slice(window.take(bytes));
+                metrics::mine().payload_copied.add(bytes as u64);
                 Ok(())
             }
             Target::Gathered(gathered) => {
@@ -91,7 +97,9 @@ impl OpenPart {
                 first.append(window.take(taken));
                 window.drop_seen();
                 window.skip(bytes - taken);
-                metrics::PAYLOAD_COPIED.add((INLINE_MAX_BYTES + bytes - taken) as u64);
+                metrics::mine()
+                    .payload_copied
+                    .add((INLINE_MAX_BYTES + bytes - taken) as u64);
                 self.target = Target::Large(writer);
                 self.write_out(first).await
             }
@@ -109,7 +117,9 @@ impl OpenPart {
             return Ok(());
         }
         let blocks = window.split_off(whole);
-        metrics::PAYLOAD_COPIED.add((window.kept() + window.rest().len()) as u64);
+        metrics::mine()
+            .payload_copied
+            .add((window.kept() + window.rest().len()) as u64);
         self.write_out(blocks).await
     }
 

@@ -8,7 +8,7 @@ use futures::future::join;
 use super::content_of;
 use crate::error::Error;
 use crate::limits::{BLOCK_BYTES, INLINE_MAX_BYTES, SUM_AT_ONCE_MAX_BYTES, TRANSFER_BUFFER_MAX_BYTES};
-use crate::metrics;
+use crate::metrics::{self, Via};
 use crate::ring::AlignedBuf;
 use crate::store::{BlobWriter, InlineBlob, PinSet, Store, sha256_of};
 
@@ -19,6 +19,11 @@ const MIDDLE_BYTES: usize = INLINE_MAX_BYTES + BLOCK_BYTES;
 
 /// Where the bytes come from.
 pub trait Source {
+    /// Where it comes from, to be counted; `None`: not from a client.
+    fn via(&self) -> Option<Via> {
+        None
+    }
+
     /// Reads some bytes; 0 at the end.
     fn read_into(&mut self, out: &mut [u8]) -> impl Future<Output = Result<usize, Error>>;
 }
@@ -170,7 +175,9 @@ async fn fill(source: &mut impl Source, buffer: &mut AlignedBuf) -> Filled {
             Ok(0) => return Filled::Ended,
             Ok(n) => {
                 buffer.advance(n);
-                metrics::PAYLOAD_RECEIVED.add(n as u64);
+                if let Some(via) = source.via() {
+                    metrics::mine().via(via).received.add(n as u64);
+                }
             }
             Err(error) => return Filled::Broken(error),
         }

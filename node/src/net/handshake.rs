@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::server::ServerConfig;
 
 use super::watch::{Phase, Watch};
+use crate::metrics;
 use crate::ring::Socket;
 use crate::tls::{FIRST_BYTE, Handshake, Session, TlsError};
 
@@ -73,6 +74,24 @@ impl Drop for UnderWay<'_> {
 ///
 /// See [`HandshakeError`]; the connection is of no more use then, but to answer one that does not speak TLS.
 pub async fn shake_hands(
+    handshakes: &Handshakes,
+    config: Arc<ServerConfig>,
+    socket: &Socket,
+    watch: &Watch,
+    early: &[u8],
+) -> Result<Shaken, HandshakeError> {
+    let shaken = shake(handshakes, config, socket, watch, early).await;
+    let counters = metrics::mine();
+    let counter = if shaken.is_ok() {
+        &counters.handshakes
+    } else {
+        &counters.handshakes_failed
+    };
+    counter.add(1);
+    shaken
+}
+
+async fn shake(
     handshakes: &Handshakes,
     config: Arc<ServerConfig>,
     socket: &Socket,

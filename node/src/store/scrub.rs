@@ -184,7 +184,7 @@ impl Store {
         if reading.extent_at >= extent.length {
             (reading.extent, reading.extent_at) = (reading.extent + 1, 0);
         }
-        metrics::SCRUBBED.add(length);
+        metrics::mine().scrubbed.add(length);
         Ok(length)
     }
 
@@ -201,7 +201,7 @@ impl Store {
             moved_to = %to.display(),
             "a blob does not match its checksum: the files that it belongs to cannot be read any more"
         );
-        metrics::BLOBS_DAMAGED.add(1);
+        metrics::mine().blobs_damaged.add(1);
         let disk = &self.0.disk;
         let failed = |error: std::io::Error| StoreError::disk("quarantine", &from, &error);
         disk.create_dir(&damaged).await.map_err(failed)?;

@@ -15,6 +15,7 @@ pub use wire::{ChunkStep, Chunks, Framing, ReplyHead, RequestHead, parse as pars
 
 use crate::error::Error;
 use crate::limits::UNREAD_BODY_MAX_BYTES;
+use crate::metrics::Via;
 use crate::net::{Inbound, Outbound, Phase, Stream, Watch};
 use crate::send::Sink;
 use body::Body;
@@ -57,6 +58,7 @@ pub struct Exchange {
     state: State,
     keep: bool,
     preferred: Option<usize>,
+    status: Option<u16>,
 }
 
 impl Exchange {
@@ -70,6 +72,22 @@ impl Exchange {
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.stream.peer()
+    }
+
+    /// How the client came in.
+    #[must_use]
+    pub fn via(&self) -> Via {
+        if self.stream.is_tls() {
+            Via::Https
+        } else {
+            Via::Http
+        }
+    }
+
+    /// Status of the reply; `None` before it has begun.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.status
     }
 
     /// Whether a reply has begun, so that an error can no longer be told.
@@ -170,6 +188,7 @@ impl Exchange {
         if self.is_started() {
             return Err(Error::Internal("a second reply to one request".into()));
         }
+        self.status = Some(head.status());
         self.settle_unread_body();
         self.watch.enter(Phase::Reply);
         self.state = match length {
@@ -283,6 +302,10 @@ impl Exchange {
 }
 
 impl Sink for Exchange {
+    fn via(&self) -> Option<Via> {
+        Some(Self::via(self))
+    }
+
     fn takes_files(&self) -> bool {
         self.outbound.takes_files()
     }

@@ -230,6 +230,7 @@ fn exchange(connection: Connection, head: RequestHead, keep: bool) -> Exchange {
         state: State::Unstarted,
         keep,
         preferred: None,
+        status: None,
     }
 }
 

@@ -374,6 +374,12 @@ pub struct ReplyHead {
 }
 
 impl ReplyHead {
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
     /// A head without fields.
     #[must_use]
     pub fn new(status: u16) -> Self {

@@ -10,7 +10,9 @@ use filegrid_journal::codec::record_header;
 use super::segments::Segment;
 use super::{Appended, Durability, Log, LogError, NewRecord, Space, State};
 use super::{BATCH_HEADER_BYTES, BatchHeader, Place, Position, footprint};
+use crate::clock;
 use crate::limits::BLOCK_BYTES;
+use crate::metrics;
 use crate::ring::AlignedBuf;
 
 /// A batch that is being gathered or waits for its write.
@@ -291,7 +293,11 @@ async fn write(batch: Sealed) -> std::io::Result<Sealed> {
         buffer,
     } = batch;
     let file = Rc::clone(&segment.file);
+    let begun = clock::monotonic();
     let (written, buffer) = file.write_at(buffer, u64::from(offset)).await;
+    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    metrics::mine().log_writes.add(micros);
+    metrics::mine().log_bytes.add(buffer.len() as u64);
     written.map(|()| Sealed {
         number,
         segment,

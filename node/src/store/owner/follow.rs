@@ -183,6 +183,12 @@ impl Owner {
         self.follow.is_full.set(full);
     }
 
+    /// Whether changes are refused because the cluster has never let this node in.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.follow.is_closed.get()
+    }
+
     /// Refuses the same until the follower has let this node in.
     pub fn set_closed(&self, closed: bool) {
         self.follow.is_closed.set(closed);
