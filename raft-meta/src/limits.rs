@@ -23,6 +23,17 @@ pub const BARE_NAMES_MAX_COUNT: usize = 100_000;
 pub const USERS_MAX_COUNT: usize = 10_000;
 /// Associations of a cluster, in memory too.
 pub const ASSOCIATIONS_MAX_COUNT: usize = 100_000;
+/// Changes of the registry that a member keeps for those who follow it: some thousands. Who is further behind is sent all.
+pub const REGISTRY_HISTORY_MAX_BYTES: usize = 4 << 20;
+/// Rows of the registry in one message to those who follow it; the last may go beyond. The largest registry takes as many
+/// messages as may wait for a reader.
+pub const REGISTRY_PART_MAX_BYTES: usize = 1 << 20;
+/// How often a member says to those who follow the registry that they know all that the cluster did a moment ago.
+pub const REGISTRY_SIGN_MS: u64 = 1000;
+/// How long it may take to learn that from the leader: a member that is cut off says so before a change is a second old.
+pub const REGISTRY_BARRIER_MS: u64 = 1000;
+/// Rows of a node that become part of the registry in one command.
+pub const TAKE_OVER_MAX_BYTES: usize = 1 << 20;
 /// Signing keys known at a time: rotation keeps two or three.
 pub const KEYS_MAX_COUNT: usize = 16;
 /// How long a signing key is published before it signs. A node that has not heard of the registry for ten minutes

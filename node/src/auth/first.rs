@@ -65,7 +65,16 @@ pub(super) fn first_registry(now_s: u64) -> Result<(Registry, First), String> {
     let (user, keys) = new_user(key, Scopes::all(), "/", "made at the first start")?;
     let publish = keys::publish(&registry, now_s)?;
     let (operator, operator_token) = operator::new_operator_token()?;
-    for command in [Command::CreateAssociation { key, name }, publish, user, operator] {
+    for command in [
+        Command::CreateAssociation {
+            key,
+            name,
+            node: None,
+        },
+        publish,
+        user,
+        operator,
+    ] {
         registry.apply(&command).map_err(|refusal| refusal.to_string())?;
     }
     Ok((registry, First { keys, operator_token }))

@@ -219,7 +219,11 @@ impl Session {
                 continue;
             }
             let name = association.name.clone();
-            let create = RegistryCommand::CreateAssociation { key, name };
+            let create = RegistryCommand::CreateAssociation {
+                key,
+                name,
+                node: None,
+            };
             // One that is there already is no failure.
             let _ = self.register(create).await?;
             let place = RegistryCommand::Place { key, node, from: 0 };
@@ -247,7 +251,7 @@ impl Session {
 
     async fn register(&self, command: RegistryCommand) -> Result<Result<Outcome, Refusal>, String> {
         match self.way.propose(&Command::Registry(command)).await? {
-            Reply::Registry(outcome) => Ok(outcome),
+            Reply::Registry(done) => Ok(done.map(|done| done.outcome)),
             other => Err(unexpected(&other)),
         }
     }

@@ -1,10 +1,11 @@
-//! What nodes ask of a member beside proposing: pages of the tree, what is at home on them, and whether the cluster has
-//! the same rows.
+//! What nodes ask of a member beside proposing: pages of the tree, the registry, and whether the cluster has the same
+//! rows.
 
 mod compare;
 mod event;
 mod homes;
 mod listing;
+mod registry;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,8 @@ pub use self::compare::{
 pub use self::event::{Event, NoEvent};
 pub use self::homes::Homes;
 pub use self::listing::{ListRequest, Listed, Page};
+use self::registry::read_position;
+pub use self::registry::{Following, RegistryItem, write_position};
 pub use self::service::Nodes;
 
 use crate::wire::Method;
@@ -30,3 +33,5 @@ pub const ROWS: Method = Method(Method::APPLICATION.0 + 3);
 /// What is marked lost: how many entries at most (4, little endian), then the key of the last one of the page before;
 /// answered by [`crate::store::LostPage`].
 pub const LOST: Method = Method(Method::APPLICATION.0 + 4);
+/// Follows the registry behind a position ([`write_position`]): a stream of [`RegistryItem`]s.
+pub const REGISTRY: Method = Method(Method::APPLICATION.0 + 5);

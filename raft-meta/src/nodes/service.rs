@@ -8,13 +8,14 @@ use filegrid_tree::TreePath;
 use futures::future::BoxFuture;
 
 use super::{
-    COMPARE, CompareRequest, Digest, Event, HOMES, Homes, LIST, LOST, ListRequest, Page, ROWS, RowsPage,
-    write_digests,
+    COMPARE, CompareRequest, Digest, Event, HOMES, Homes, LIST, LOST, ListRequest, Page, REGISTRY, ROWS,
+    RegistryItem, RowsPage, read_position, write_digests,
 };
-use crate::limits::LIST_PATIENCE_MAX_MS;
+use crate::limits::{LIST_PATIENCE_MAX_MS, REGISTRY_BARRIER_MS, REGISTRY_SIGN_MS};
 use crate::raft::Member;
-use crate::store::{LostPage, Store, TreeView};
-use crate::wire::{Identity, Method, Push, Refusal, Service};
+use crate::registry::Position;
+use crate::store::{LostPage, Since, Store, TreeView};
+use crate::wire::{Identity, Method, Push, Refusal, Role, Service};
 
 /// What a member answers nodes with. Clones share it.
 #[derive(Clone)]
@@ -76,6 +77,52 @@ impl Nodes {
         let read = self.member.read_barrier().await;
         read.map_err(|error| Refusal::NotNow(error.to_string()))?;
         Ok(Homes::of(&self.store.registry(), node))
+    }
+
+    /// Tells what becomes of the registry behind a position, and each second that it is all. Ends when this member does not
+    /// know whether it is: then another has to be asked.
+    async fn tell_registry(&self, mut at: Position, to: Push) -> Result<(), Refusal> {
+        let mut position = self.store.registry_position();
+        let mut sign = tokio::time::interval(Duration::from_millis(REGISTRY_SIGN_MS));
+        loop {
+            let signs = tokio::select! {
+                _ = sign.tick() => true,
+                changed = position.changed() => {
+                    changed.map_err(|_| Refusal::NotNow("the member is stopping".to_owned()))?;
+                    false
+                }
+            };
+            if signs {
+                self.catch_up().await?;
+            }
+            let (since, now) = self.store.registry_since(at);
+            at = now;
+            let mut items = match since {
+                Since::Changes(changes) if changes.is_empty() => Vec::new(),
+                Since::Changes(changes) => RegistryItem::of_changes(changes),
+                Since::All(registry) => {
+                    let written = tokio::task::spawn_blocking(move || RegistryItem::of_registry(&registry));
+                    written
+                        .await
+                        .map_err(|error| Refusal::Failed(error.to_string()))?
+                }
+            };
+            items.extend(signs.then(RegistryItem::sign));
+            for item in items {
+                if to.item(item).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Waits until this member has applied what any had when this was called.
+    async fn catch_up(&self) -> Result<(), Refusal> {
+        let read = self.member.read_barrier();
+        let read = tokio::time::timeout(Duration::from_millis(REGISTRY_BARRIER_MS), read).await;
+        let late = |_| Refusal::NotNow("this member does not hear from the one that leads".to_owned());
+        let read = read.map_err(late)?;
+        read.map(drop).map_err(|error| Refusal::NotNow(error.to_string()))
     }
 
     /// A page of the tree as it is here.
@@ -195,12 +242,24 @@ impl Service for Nodes {
 
     fn watch(
         &self,
-        _: &Identity,
+        from: &Identity,
         method: Method,
-        _: Bytes,
-        _: Push,
+        body: Bytes,
+        to: Push,
     ) -> BoxFuture<'static, Result<(), Refusal>> {
-        Box::pin(async move { Err(unknown(method)) })
+        let (nodes, role) = (self.clone(), from.role);
+        Box::pin(async move {
+            match method {
+                // It holds the keys that sign tokens.
+                REGISTRY if role != Role::Node => Err(Refusal::Forbidden(format!("method {}", method.0))),
+                REGISTRY => {
+                    let unreadable = || Refusal::BadRequest("this is no position of the registry".to_owned());
+                    let position = read_position(body).ok_or_else(unreadable)?;
+                    nodes.tell_registry(position, to).await
+                }
+                other => Err(unknown(other)),
+            }
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::raft::Client;
 use crate::registry;
 use crate::serve::Serving;
 use crate::store::{Batch, Command, Reply, Shipped};
-use crate::wire::{CallError, Destination, Dialer, Identity, Refusal, Security};
+use crate::wire::{CallError, Destination, Dialer, Identity, Refusal, Security, Watch};
 
 const NODE: u64 = 7;
 const TENANT: Uuid = Uuid::from_u128(1);
@@ -52,7 +52,11 @@ impl World {
     async fn found(&self) {
         let (key, name) = (TENANT, String::new());
         for command in [
-            registry::Command::CreateAssociation { key, name },
+            registry::Command::CreateAssociation {
+                key,
+                name,
+                node: None,
+            },
             registry::Command::Place {
                 key,
                 node: NODE,
@@ -60,7 +64,7 @@ impl World {
             },
         ] {
             let done = self.ask(Command::Registry(command)).await;
-            assert_eq!(done, Reply::Registry(Ok(registry::Outcome::Done)));
+            assert!(matches!(done, Reply::Registry(Ok(_))), "{done:?}");
         }
         let entered = self.ask(Command::Enter { node: NODE, logs: 1 }).await;
         assert_eq!(
@@ -239,7 +243,6 @@ async fn what_is_no_request_is_refused() {
         (LIST, Bytes::from_static(b"{}")),
         (LIST, Bytes::from_static(b"\xff")),
         (LIST, up.write()),
-        (HOMES, Bytes::from_static(b"short")),
         (unknown, Bytes::new()),
     ] {
         let refused = world.client.call(method, body).await;
@@ -326,4 +329,159 @@ async fn runs_of_rows_are_compared_as_they_are_behind_one_change() {
     drop(view);
     world.serving.stop().await;
     drop(world.directory);
+}
+
+/// An API user, to be changed.
+fn user() -> registry::Command {
+    registry::Command::CreateUser {
+        association: TENANT,
+        user: registry::NewUser {
+            access_key: "AK_1".to_owned(),
+            secret_hash: "$argon2id$".to_owned(),
+            scopes: registry::Scopes::all(),
+            root: "/".to_owned(),
+            description: String::new(),
+        },
+    }
+}
+
+fn describe(text: &str) -> registry::Command {
+    registry::Command::UpdateUser {
+        association: TENANT,
+        access_key: "AK_1".to_owned(),
+        change: registry::UserChange {
+            description: Some(text.to_owned()),
+            ..registry::UserChange::default()
+        },
+    }
+}
+
+/// Takes items until the registry is where the member's is and that has said so; how many held changes, and how many rows.
+async fn follow(world: &World, watch: &mut Watch, following: &mut Following) -> (usize, usize) {
+    let (mut changes, mut rows) = (0, 0);
+    loop {
+        let item = RegistryItem::read(watch.next().await.unwrap().unwrap()).unwrap();
+        match &item {
+            RegistryItem::Changes(..) => changes += 1,
+            RegistryItem::Rows(..) => rows += 1,
+            RegistryItem::Sign => {}
+        }
+        let is_sign = item == RegistryItem::Sign;
+        let known = world.serving.nodes().store().registry();
+        if following.take(item) && is_sign && *following.registry() == *known {
+            return (changes, rows);
+        }
+    }
+}
+
+async fn watch(world: &World, following: &Following) -> Watch {
+    let from = write_position(following.registry().position());
+    world.client.watch(REGISTRY, from).await.unwrap().0
+}
+
+#[tokio::test]
+async fn a_node_follows_the_registry_and_goes_on_where_it_was() {
+    let world = World::start().await;
+    let mut following = Following::default();
+    let mut first = watch(&world, &following).await;
+    assert_eq!(
+        follow(&world, &mut first, &mut following).await,
+        (0, 0),
+        "there is none"
+    );
+    world.found().await;
+    world.ask(Command::Registry(user())).await;
+    follow(&world, &mut first, &mut following).await;
+    assert!(following.registry().user(TENANT, "AK_1").is_some());
+    // One that knows nothing is told what happened, as far as that is known, or all.
+    drop(first);
+    for text in ["a", "b", "c"] {
+        world.ask(Command::Registry(describe(text))).await;
+    }
+    let mut again = watch(&world, &following).await;
+    let (changes, rows) = follow(&world, &mut again, &mut following).await;
+    assert_eq!((changes, rows), (1, 0));
+    assert_eq!(
+        following.registry().user(TENANT, "AK_1").unwrap().description,
+        "c"
+    );
+    let mut again = watch(&world, &following).await;
+    assert_eq!(follow(&world, &mut again, &mut following).await, (0, 0));
+    // One that was with another cluster, at the same revision, is told all.
+    let mut astray: registry::Registry = following.registry().rows().collect();
+    astray.put(registry::RowChange::Put(registry::Row::Chain(0)));
+    astray.put(registry::RowChange::Remove(registry::RowKey::User(
+        TENANT,
+        "AK_1".to_owned(),
+    )));
+    let mut astray = Following::from(astray);
+    let mut other = watch(&world, &astray).await;
+    assert_eq!(follow(&world, &mut other, &mut astray).await, (0, 1));
+    assert!(astray.registry().user(TENANT, "AK_1").is_some());
+    world.serving.stop().await;
+    assert!(loop {
+        match again.next().await {
+            Some(Ok(_)) => {}
+            end => break end.is_none_or(|item| item.is_err()),
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_registry_goes_in_parts_that_fit() {
+    let world = World::start().await;
+    world.found().await;
+    world.ask(Command::Registry(user())).await;
+    let long = "x".repeat(crate::limits::DESCRIPTION_MAX_BYTES);
+    for number in 0..crate::limits::REGISTRY_PART_MAX_BYTES / long.len() {
+        let name = format!("{number:08}{}", &long[8..]);
+        let create = registry::Command::CreateAssociation {
+            key: Uuid::new_v4(),
+            name,
+            node: None,
+        };
+        world.ask(Command::Registry(create)).await;
+    }
+    let mut following = Following::default();
+    let mut whole = watch(&world, &Following::from(astray())).await;
+    let (_, rows) = follow(&world, &mut whole, &mut following).await;
+    assert_eq!(rows, 2);
+    world.serving.stop().await;
+}
+
+/// A registry of nowhere.
+fn astray() -> registry::Registry {
+    [registry::Row::Revision(1), registry::Row::Chain(1)]
+        .into_iter()
+        .collect()
+}
+
+#[tokio::test]
+async fn only_nodes_follow_the_registry() {
+    let world = World::start().await;
+    let address = format!("127.0.0.1:{}", world.serving.port().unwrap());
+    let member = Destination { member: 1, address };
+    let dialer = Dialer::new(
+        &Config::embedded(world.directory.path().join("other")).cluster,
+        Identity::operator("me"),
+        Security::Plain,
+    );
+    let asked = dialer.watch(&member, REGISTRY, write_position(astray().position()));
+    let refused = asked.await.unwrap().next().await;
+    assert!(
+        matches!(refused, Some(Err(CallError::Refused(Refusal::Forbidden(_))))),
+        "{refused:?}"
+    );
+    for body in [&b""[..], b"eleven byte", b"thirteen byte"] {
+        let asked = world.client.watch(REGISTRY, Bytes::from_static(body)).await;
+        let refused = asked.unwrap().0.next().await;
+        assert!(
+            matches!(refused, Some(Err(CallError::Refused(Refusal::BadRequest(_))))),
+            "{refused:?}"
+        );
+    }
+    for bytes in [&b""[..], b"\x00x", b"\x01", b"\x03[1]", b"\x05[]"] {
+        assert_eq!(RegistryItem::read(Bytes::from_static(bytes)), None);
+    }
+    world.serving.stop().await;
 }

@@ -11,7 +11,7 @@ use super::proposer::{Answered, Batch, ProposeError};
 use super::status::Status;
 use super::types::Commands;
 use crate::limits::{COMMAND_MAX_BYTES, LEADER_PATIENCE_S};
-use crate::wire::{CallError, Carrier, Destination, Dialer, Method, Refusal};
+use crate::wire::{CallError, Carrier, Destination, Dialer, Method, Refusal, Watch};
 
 /// Talks to whichever member is there, and to the one that leads where that matters.
 pub struct Client {
@@ -53,8 +53,8 @@ impl Client {
             .ok_or_else(|| CallError::Unreachable("no member is configured".to_owned()))
     }
 
-    /// Asks another next time.
-    fn pass_over(&self, member: &Destination) {
+    /// Asks another next time: one that has ended a stream, or cannot be reached for one.
+    pub fn pass_over(&self, member: &Destination) {
         let mut known = self.known();
         known.leader.take_if(|leader| leader == member);
         if known.members.get(known.next % known.members.len().max(1)) == Some(member) {
@@ -83,13 +83,20 @@ impl Client {
         Err(last)
     }
 
-    /// The member that [`Self::call`] asks now, for requests that belong together or for a stream.
+    /// Asks the member that [`Self::call`] asks now for a stream, and says which that is.
     ///
     /// # Errors
     ///
-    /// If none is configured.
-    pub fn nearest(&self) -> Result<Destination, CallError> {
-        self.any()
+    /// As for a call; another member is asked next time.
+    pub async fn watch(&self, method: Method, body: Bytes) -> Result<(Watch, Destination), CallError> {
+        let member = self.any()?;
+        match self.dialer.watch(&member, method, body).await {
+            Ok(watch) => Ok((watch, member)),
+            Err(error) => {
+                self.pass_over(&member);
+                Err(error)
+            }
+        }
     }
 
     /// Asks the leader, whoever that is, for as long as an election takes.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Access, Scopes, SigningKey};
+use super::{Access, Row, Scopes, SigningKey};
 
 /// A change that somebody wants. It holds all that is random or read from a clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,9 @@ pub enum Command {
         key: Uuid,
         /// What the operator calls it.
         name: String,
+        /// The node that its files are given to.
+        #[serde(default)]
+        node: Option<u64>,
     },
     /// Changes a tenant.
     UpdateAssociation {
@@ -102,6 +105,16 @@ pub enum Command {
         now_s: u64,
         /// Lifetime of tokens, in seconds.
         token_s: u64,
+    },
+    /// Adds what a node had of its own before it came to the cluster: rows that are not there yet. Does nothing for a node
+    /// that was taken over.
+    TakeOver {
+        /// The node, at home on which is what has no home.
+        node: u64,
+        /// Some of its rows, in the order of [`Registry::rows`](super::Registry::rows).
+        rows: Vec<Row>,
+        /// Whether these are the last: the node is taken over with them.
+        is_all: bool,
     },
 }
 

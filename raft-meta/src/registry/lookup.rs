@@ -35,6 +35,16 @@ impl Registry {
         }
     }
 
+    /// Whether the files of an association are on a node. What has no home is on a node that keeps a registry of its own.
+    #[must_use]
+    pub fn is_at_home(&self, association: Uuid, node: u64) -> bool {
+        self.tenant(association)
+            .is_some_and(|tenant| match tenant.association().home {
+                Some(home) => home.node == node,
+                None => !self.is_taken_over(node),
+            })
+    }
+
     fn account_named(&self, association: Uuid, username: &str) -> Option<Found> {
         let tenant = self.tenant(association)?;
         Some(Found {

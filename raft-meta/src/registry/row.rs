@@ -10,6 +10,8 @@ use super::{Account, ApiUser, Association, SigningKey};
 pub enum Row {
     /// Rises by one with every command that changes anything.
     Revision(u64),
+    /// [`Position::chain`](super::Position::chain) at that revision.
+    Chain(u32),
     /// A tenant.
     Association(Association),
     /// An API user.
@@ -27,6 +29,8 @@ pub enum Row {
         /// The tenant.
         association: Uuid,
     },
+    /// A node whose own registry is part of this one.
+    TakenOver(u64),
 }
 
 /// What names a row.
@@ -34,6 +38,8 @@ pub enum Row {
 pub enum RowKey {
     /// The only [`Row::Revision`].
     Revision,
+    /// The only [`Row::Chain`].
+    Chain,
     /// By AssociationKey.
     Association(Uuid),
     /// By AssociationKey and AccessKey.
@@ -46,6 +52,8 @@ pub enum RowKey {
     BareName(String),
     /// The only [`Row::Operator`].
     Operator,
+    /// By node.
+    TakenOver(u64),
 }
 
 /// A row that is set or removed.
@@ -63,12 +71,14 @@ impl Row {
     pub fn key(&self) -> RowKey {
         match self {
             Self::Revision(_) => RowKey::Revision,
+            Self::Chain(_) => RowKey::Chain,
             Self::Association(row) => RowKey::Association(row.key),
             Self::User(row) => RowKey::User(row.association, row.access_key.clone()),
             Self::Account(row) => RowKey::Account(row.association, row.id),
             Self::Key(row) => RowKey::Key(row.kid.clone()),
             Self::Operator(_) => RowKey::Operator,
             Self::BareName { name, .. } => RowKey::BareName(name.clone()),
+            Self::TakenOver(node) => RowKey::TakenOver(*node),
         }
     }
 }

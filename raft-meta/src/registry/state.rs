@@ -1,21 +1,23 @@
 //! The registry in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Account, ApiUser, Association, Row, RowChange, RowKey, SigningKey};
+use super::{Account, ApiUser, Association, Position, Row, RowChange, RowKey, SigningKey};
 
 /// All rows, found by what they are asked for by. A copy shares its tenants with the original until they differ.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registry {
-    revision: u64,
+    position: Position,
     tenants: BTreeMap<Uuid, Arc<Tenant>>,
     bare_names: BTreeMap<String, Uuid>,
     /// By when they may first sign.
     keys: Vec<Arc<SigningKey>>,
     operator: Option<String>,
+    /// Nodes whose own registries are part of this one.
+    taken_over: BTreeSet<u64>,
 }
 
 /// A tenant and all that is its own.
@@ -34,7 +36,19 @@ impl Registry {
     /// Rises by one with every command that changed anything.
     #[must_use]
     pub fn revision(&self) -> u64 {
-        self.revision
+        self.position.revision
+    }
+
+    /// Which registry this is.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Whether what a node had of its own before it came to the cluster is part of this.
+    #[must_use]
+    pub fn is_taken_over(&self, node: u64) -> bool {
+        self.taken_over.contains(&node)
     }
 
     /// A tenant.
@@ -91,17 +105,24 @@ impl Registry {
             name: name.clone(),
             association: *association,
         });
-        std::iter::once(Row::Revision(self.revision))
-            .chain(self.tenants.values().flat_map(|tenant| tenant.rows()))
-            .chain(self.keys.iter().map(|key| Row::Key((**key).clone())))
-            .chain(self.operator.iter().cloned().map(Row::Operator))
-            .chain(bare)
+        [
+            Row::Revision(self.position.revision),
+            Row::Chain(self.position.chain),
+        ]
+        .into_iter()
+        .chain(self.tenants.values().flat_map(|tenant| tenant.rows()))
+        .chain(self.keys.iter().map(|key| Row::Key((**key).clone())))
+        .chain(self.operator.iter().cloned().map(Row::Operator))
+        .chain(bare)
+        .chain(self.taken_over.iter().copied().map(Row::TakenOver))
     }
 
     /// Puts or removes a row. Rows of a tenant that is not there are dropped.
     pub fn put(&mut self, change: RowChange) {
         match change {
-            RowChange::Put(Row::Revision(revision)) => self.revision = revision,
+            RowChange::Put(Row::Revision(revision)) => self.position.revision = revision,
+            RowChange::Put(Row::Chain(chain)) => self.position.chain = chain,
+            RowChange::Put(Row::TakenOver(node)) => drop(self.taken_over.insert(node)),
             RowChange::Put(Row::Association(row)) => self.put_association(row),
             RowChange::Put(Row::User(row)) => self.with(row.association, |tenant| {
                 tenant.users.insert(row.access_key.clone(), Arc::new(row));
@@ -122,7 +143,9 @@ impl Registry {
                 self.bare_names.insert(name, association);
             }
             RowChange::Remove(RowKey::Operator) => self.operator = None,
-            RowChange::Remove(RowKey::Revision) => self.revision = 0,
+            RowChange::Remove(RowKey::Revision) => self.position.revision = 0,
+            RowChange::Remove(RowKey::Chain) => self.position.chain = 0,
+            RowChange::Remove(RowKey::TakenOver(node)) => drop(self.taken_over.remove(&node)),
             RowChange::Remove(RowKey::Association(key)) => {
                 self.tenants.remove(&key);
             }

@@ -87,11 +87,20 @@ pub struct Shipped {
     pub change: Vec<u8>,
 }
 
+/// What a command of the registry did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// What the caller wants to know.
+    pub outcome: Outcome,
+    /// Revision of the registry then.
+    pub revision: u64,
+}
+
 /// What the sender of a command is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
     /// Of a change of the registry.
-    Registry(Result<Outcome, Refusal>),
+    Registry(Result<Registered, Refusal>),
     /// All up to this sequence is applied.
     Applied(u64),
     /// Changes are missing: send again from this sequence on.

@@ -70,6 +70,8 @@ pub(super) fn registry(row: &RowKey) -> Vec<u8> {
         RowKey::Account(association, id) => (b'3', &association.as_bytes()[..], &id.to_be_bytes()[..]),
         RowKey::Key(kid) => (b'4', kid.as_bytes(), &[][..]),
         RowKey::Operator => (b'6', &[][..], &[][..]),
+        RowKey::Chain => (b'7', &[][..], &[][..]),
+        RowKey::TakenOver(node) => (b'8', &node.to_be_bytes()[..], &[][..]),
         RowKey::BareName(name) => (b'5', name.as_bytes(), &[][..]),
     };
     key.push(kind);

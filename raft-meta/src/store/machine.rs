@@ -6,16 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use filegrid_tree::{BlobId, Change, DirId, Op, Sink, apply, keys as tree_keys};
+use tokio::sync::watch;
 
+use super::history::History;
 use super::install::StoreInstall;
 use super::keys::{self, MARK};
 use super::live::{Live, Rows, TreeView};
 use super::lost::Marks;
 use super::snapshot::{StoreSnapshot, read};
-use super::{Batch, Command, Lost, Producer, Reply, Shipped, Verdict, directory};
+use super::{Batch, Command, Lost, Producer, Registered, Reply, Shipped, Verdict, directory};
 use crate::limits::REJECTED_KEPT_MAX_COUNT;
 use crate::machine::{Machine, MachineError, MachineInstall, MachineSnapshot};
-use crate::registry::{self, Registry, Row, RowChange};
+use crate::registry::{self, Position, Registry, Row, RowChange};
 
 /// What a member holds.
 pub struct Store(Arc<Shared>);
@@ -26,6 +28,17 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// The registry of the last batch, for readers.
     registry: ArcSwap<Registry>,
+    /// Its position, for those who wait for another.
+    position: watch::Sender<Position>,
+}
+
+/// What follows a position of the registry.
+#[derive(Debug)]
+pub enum Since {
+    /// These changes, none if it is as it was; they are in order.
+    Changes(Vec<RowChange>),
+    /// Nobody knows: this is all of it.
+    All(Arc<Registry>),
 }
 
 /// What is kept in memory beside the rows. Changed entry by entry; a batch that cannot be written ends the process.
@@ -34,6 +47,7 @@ struct State {
     registry: Registry,
     producers: BTreeMap<(u64, u8), Producer>,
     lost: Marks,
+    history: History,
 }
 
 impl Store {
@@ -50,6 +64,7 @@ impl Store {
             home: home.to_owned(),
             live: ArcSwap::new(live),
             registry: ArcSwap::from_pointee(state.registry.clone()),
+            position: watch::Sender::new(state.registry.position()),
             state: Mutex::new(state),
         })))
     }
@@ -64,6 +79,28 @@ impl Store {
     #[must_use]
     pub fn registry(&self) -> Arc<Registry> {
         self.0.registry.load_full()
+    }
+
+    /// The position of the registry, to wait for another.
+    #[must_use]
+    pub fn registry_position(&self) -> watch::Receiver<Position> {
+        self.0.position.subscribe()
+    }
+
+    /// What has become of the registry since it was at a position, and where it is now.
+    #[must_use]
+    pub fn registry_since(&self, position: Position) -> (Since, Position) {
+        let state = self.0.state();
+        let now = state.registry.position();
+        let since = if position == now {
+            Since::Changes(Vec::new())
+        } else {
+            match state.history.since(position) {
+                Some(changes) => Since::Changes(changes),
+                None => Since::All(Arc::new(state.registry.clone())),
+            }
+        };
+        (since, now)
     }
 
     /// How far a log of a node has come.
@@ -90,7 +127,7 @@ impl Machine for Store {
 
     fn apply(&self, entries: Vec<Option<Vec<u8>>>, mark: &[u8]) -> Result<Vec<Vec<u8>>, MachineError> {
         let mut state = self.0.state();
-        let revision = state.registry.revision();
+        let position = state.registry.position();
         let mut rows = Rows::new();
         let mut replies = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -101,8 +138,9 @@ impl Machine for Store {
         }
         rows.push((MARK.to_vec(), Some(mark.to_vec())));
         self.0.live.load().write(rows)?;
-        if state.registry.revision() != revision {
+        if state.registry.position() != position {
             self.0.registry.store(Arc::new(state.registry.clone()));
+            self.0.position.send_replace(state.registry.position());
         }
         Ok(replies)
     }
@@ -132,6 +170,7 @@ impl Shared {
         directory::point(&self.home, fresh.path())?;
         self.live.swap(Arc::clone(fresh)).retire();
         self.registry.store(Arc::new(loaded.registry.clone()));
+        self.position.send_replace(loaded.registry.position());
         *state = loaded;
         Ok(())
     }
@@ -179,6 +218,7 @@ impl State {
         command: &registry::Command,
         rows: &mut Rows,
     ) -> Result<Reply, MachineError> {
+        let before = self.registry.position();
         let applied = match self.registry.apply(command) {
             Ok(applied) => applied,
             Err(refusal) => return Ok(Reply::Registry(Err(refusal))),
@@ -187,13 +227,22 @@ impl State {
             let root = filegrid_tree::root_name(key.as_bytes());
             rows.push((tree_keys::row(filegrid_tree::ROOTS, &root), None));
         }
-        for change in applied.rows {
-            rows.push(match change {
-                RowChange::Put(row) => (keys::registry(&row.key()), Some(json(&row)?)),
-                RowChange::Remove(key) => (keys::registry(&key), None),
-            });
+        let mut bytes = 0;
+        for change in &applied.rows {
+            let (key, value) = match change {
+                RowChange::Put(row) => (keys::registry(&row.key()), Some(json(row)?)),
+                RowChange::Remove(key) => (keys::registry(key), None),
+            };
+            bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+            rows.push((key, value));
         }
-        Ok(Reply::Registry(Ok(applied.outcome)))
+        if !applied.rows.is_empty() {
+            self.history.push(before, applied.rows, bytes);
+        }
+        Ok(Reply::Registry(Ok(Registered {
+            outcome: applied.outcome,
+            revision: self.registry.revision(),
+        })))
     }
 
     fn ship(&mut self, batch: &Batch, rows: &mut Rows) -> Result<Reply, MachineError> {

@@ -17,6 +17,7 @@
 
 mod command;
 mod directory;
+mod history;
 mod install;
 mod keys;
 mod live;
@@ -28,8 +29,8 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-pub use self::command::{Batch, Command, Reply, Shipped};
+pub use self::command::{Batch, Command, Registered, Reply, Shipped};
 pub use self::live::TreeView;
 pub use self::lost::{Lost, LostEntry, LostMark, LostPage};
-pub use self::machine::Store;
+pub use self::machine::{Since, Store};
 pub use self::producer::{Producer, Verdict};

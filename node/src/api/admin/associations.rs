@@ -37,7 +37,11 @@ impl Admin {
     pub(super) async fn create_association(&self, exchange: &mut Exchange) -> Result<(), Error> {
         let Create { name } = request::read(exchange).await?;
         let key = Uuid::new_v4();
-        let create = Command::CreateAssociation { key, name };
+        let create = Command::CreateAssociation {
+            key,
+            name,
+            node: None,
+        };
         self.registrar.submit(create).await?;
         // If it ends here, the next start makes the root.
         self.commit(key, TreeCommand::CreateRoot).await?;

@@ -12,7 +12,12 @@ impl Registry {
             .ok_or_else(|| Refusal::NotFound(format!("the association {key}")))
     }
 
-    pub(super) fn create_association(&self, key: Uuid, name: &str) -> Result<Applied, Refusal> {
+    pub(super) fn create_association(
+        &self,
+        key: Uuid,
+        name: &str,
+        node: Option<u64>,
+    ) -> Result<Applied, Refusal> {
         check_text("Name", name)?;
         // The tree keeps the roots of associations under this id.
         if key.is_nil() {
@@ -33,7 +38,7 @@ impl Registry {
             name: name.to_owned(),
             enabled: true,
             next_account: 1,
-            home: None,
+            home: node.map(|node| Home { node, generation: 1 }),
         }))]))
     }
 

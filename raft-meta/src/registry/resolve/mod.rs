@@ -3,6 +3,7 @@
 mod account;
 mod association;
 mod key;
+mod take_over;
 mod user;
 
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,7 @@ impl Registry {
     /// If the command is not allowed.
     pub fn resolve(&self, command: &Command) -> Result<Applied, Refusal> {
         let mut applied = match command {
-            Command::CreateAssociation { key, name } => self.create_association(*key, name),
+            Command::CreateAssociation { key, name, node } => self.create_association(*key, name, *node),
             Command::UpdateAssociation { key, name, enabled } => {
                 self.update_association(*key, name.as_deref(), *enabled)
             }
@@ -65,10 +66,12 @@ impl Registry {
             Command::SetOperator { sha256 } => self.set_operator(sha256),
             Command::PublishKey { key, now_s } => self.publish_key(key, *now_s),
             Command::ForgetKeys { now_s, token_s } => Ok(self.forget_keys(*now_s, *token_s)),
+            Command::TakeOver { node, rows, is_all } => Ok(self.take_over(*node, rows, *is_all)),
         }?;
         if !applied.rows.is_empty() {
-            let revision = Row::Revision(self.revision() + 1);
-            applied.rows.push(RowChange::Put(revision));
+            let next = self.position().behind(&applied.rows);
+            let position = [Row::Revision(next.revision), Row::Chain(next.chain)];
+            applied.rows.extend(position.map(RowChange::Put));
         }
         Ok(applied)
     }

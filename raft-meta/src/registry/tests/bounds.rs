@@ -50,6 +50,7 @@ fn a_cluster_has_so_many_associations_and_no_more() {
     let create = Command::CreateAssociation {
         key: key(most + 1),
         name: String::new(),
+        node: None,
     };
     conflict(&mut registry, &create);
 }

@@ -5,6 +5,7 @@ mod bounds;
 mod key;
 mod property;
 mod ssh_key;
+mod take_over;
 mod user;
 
 use uuid::Uuid;
@@ -26,6 +27,7 @@ pub(super) fn registry(count: u128) -> Registry {
         let create = Command::CreateAssociation {
             key: key(number),
             name: format!("tenant {number}"),
+            node: None,
         };
         registry.apply(&create).unwrap();
     }

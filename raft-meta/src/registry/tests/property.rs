@@ -40,6 +40,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => association.clone().prop_map(|number| Command::CreateAssociation {
             key: key(number),
             name: String::new(),
+            node: None,
         }),
         1 => association.clone().prop_map(|number| Command::DeleteAssociation { key: key(number) }),
         6 => (association.clone(), name()).prop_map(|(number, name)| create(number, account(&name))),

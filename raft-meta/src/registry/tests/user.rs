@@ -84,6 +84,7 @@ fn a_deleted_association_takes_along_what_is_its_own() {
     let create_two = Command::CreateAssociation {
         key: key(2),
         name: String::new(),
+        node: None,
     };
     registry.apply(&create_two).unwrap();
     registry.apply(&super::create(2, account("joe"))).unwrap();
@@ -96,13 +97,14 @@ fn a_deleted_association_takes_along_what_is_its_own() {
     let delete = Command::DeleteAssociation { key: key(2) };
     registry.apply(&delete).unwrap();
     assert!(
-        registry.rows().skip(1).eq(before.rows().skip(1)),
-        "all but the revision"
+        registry.rows().skip(2).eq(before.rows().skip(2)),
+        "all but the position"
     );
     missing(&mut registry, &delete);
     let nil = Command::CreateAssociation {
         key: key(0),
         name: String::new(),
+        node: None,
     };
     invalid(&mut registry, &nil, "AssociationKey");
 }

@@ -40,7 +40,11 @@ impl World {
         let mut world = Self::new();
         let key = association(1);
         let name = String::new();
-        world.registry(accounts::Command::CreateAssociation { key, name });
+        world.registry(accounts::Command::CreateAssociation {
+            key,
+            name,
+            node: None,
+        });
         world.registry(accounts::Command::Place {
             key,
             node: NODE,

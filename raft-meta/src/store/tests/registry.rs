@@ -1,6 +1,7 @@
 //! The registry in the store.
 
 use super::*;
+use crate::limits::REGISTRY_HISTORY_MAX_BYTES;
 use crate::registry::{NewUser, Refusal, Scopes};
 
 #[test]
@@ -40,6 +41,7 @@ fn entries_of_one_batch_see_each_other_and_blank_ones_move_the_mark() {
     let create = Command::Registry(accounts::Command::CreateAssociation {
         key: association(1),
         name: String::new(),
+        node: None,
     });
     let create = create.encode().unwrap();
     let entries = vec![None, Some(create.clone()), Some(create), None];
@@ -78,4 +80,56 @@ fn a_deleted_association_leaves_no_root() {
     assert!(is_there(&world));
     world.registry(accounts::Command::DeleteAssociation { key: association(1) });
     assert!(!is_there(&world));
+}
+
+#[test]
+fn who_follows_is_told_what_changed_or_all() {
+    let mut world = World::with_home();
+    let mut copy = (*world.store.registry()).clone();
+    let rename = |name: &str| accounts::Command::UpdateAssociation {
+        key: association(1),
+        name: Some(name.to_owned()),
+        enabled: None,
+    };
+    let follow = |world: &World, copy: &mut accounts::Registry| {
+        let (since, now) = world.store.registry_since(copy.position());
+        let told = match since {
+            Since::Changes(changes) => {
+                let count = changes.len();
+                changes.into_iter().for_each(|change| copy.put(change));
+                Some(count)
+            }
+            Since::All(registry) => {
+                *copy = (*registry).clone();
+                None
+            }
+        };
+        assert_eq!((copy.position(), &*copy), (now, &*world.store.registry()));
+        told
+    };
+    assert_eq!(follow(&world, &mut copy), Some(0));
+    let changed = world.store.registry_position();
+    world.registry(rename("a"));
+    world.registry(rename("b"));
+    assert!(changed.has_changed().unwrap());
+    assert_eq!(
+        follow(&world, &mut copy),
+        Some(6),
+        "a row, the revision and the chain, twice"
+    );
+    let mut world = world.reopen();
+    assert_eq!(follow(&world, &mut copy), Some(0));
+    world.registry(rename("c"));
+    assert_eq!(follow(&world, &mut copy), Some(3));
+    // One that has not listened for so long that nobody knows what happened.
+    let mut late = copy.clone();
+    let long = "x".repeat(crate::limits::DESCRIPTION_MAX_BYTES - 8);
+    for number in 0..REGISTRY_HISTORY_MAX_BYTES / long.len() {
+        world.registry(rename(&format!("{long}{number}")));
+        if number % 1000 == 0 {
+            assert!(follow(&world, &mut copy).is_some());
+        }
+    }
+    assert!(follow(&world, &mut copy).is_some());
+    assert_eq!(follow(&world, &mut late), None);
 }
