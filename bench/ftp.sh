@@ -25,7 +25,7 @@ stop() {
 trap stop EXIT
 
 target/release/filegrid --data "$data/data" --listen 127.0.0.1:0 --listen-tls 127.0.0.1:0 --metrics off --ftp 127.0.0.1:0 \
-    --ftps 127.0.0.1:0 >"$data/keys" 2>"$data/log" &
+    --ftps 127.0.0.1:0 --sftp off >"$data/keys" 2>"$data/log" &
 pid=$!
 started+=("$pid")
 until [ -s "$data/data/ports.json" ] && [ "$(wc -l <"$data/keys")" -ge 3 ]; do sleep 0.1; done

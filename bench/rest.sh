@@ -16,7 +16,7 @@ if [ "${1:-}" = --inside ]; then
     sysctl -qw net.ipv4.tcp_congestion_control=cubic
 fi
 data=$(mktemp -d "${BENCH_DIR:-${TMPDIR:-/tmp}}/filegrid.XXXXXX")
-target/release/filegrid --data "$data/data" --listen 127.0.0.1:0 --listen-tls off --ftp off --ftps off --admin off --metrics off >"$data/keys" 2>"$data/log" &
+target/release/filegrid --data "$data/data" --listen 127.0.0.1:0 --listen-tls off --ftp off --ftps off --sftp off --admin off --metrics off >"$data/keys" 2>"$data/log" &
 pid=$!
 trap 'kill "$pid"; wait "$pid" || true; rm -rf "$data"' EXIT
 until [ -s "$data/data/ports.json" ] && [ "$(wc -l <"$data/keys")" -ge 3 ]; do sleep 0.1; done

@@ -10,7 +10,7 @@ use crate::cluster::Place;
 use crate::ftp::state::{Policy, TlsPolicy};
 use crate::store::log::{Durability, LogOptions};
 use crate::tls::CertificateFiles;
-use crate::{ftp, limits};
+use crate::{ftp, limits, sftp};
 
 /// The configuration as it is written. `node/filegrid.toml` shows every key with its default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,18 @@ pub struct Raw {
     pub ftp_login_timeout_s: u64,
     /// Time for a data connection to be opened.
     pub ftp_data_timeout_s: u64,
+    /// SFTP and SCP.
+    pub sftp: String,
+    /// Host keys; none: they are made.
+    pub sftp_host_keys: Vec<PathBuf>,
+    /// Time from connecting to the login.
+    pub sftp_login_timeout_s: u64,
+    /// Time without a request or a reply.
+    pub sftp_idle_timeout_s: u64,
+    /// Silence after which a client is asked whether it is there.
+    pub sftp_keepalive_s: u64,
+    /// Whether clients may use what only old ones need.
+    pub sftp_old_clients: bool,
     /// How long an upload that broke is kept for its account to go on with, in seconds; 0: not at all.
     pub keep_partial_s: u64,
     /// Certificate chains.
@@ -133,6 +145,12 @@ impl Default for Raw {
             ftp_idle_timeout_s: 300,
             ftp_login_timeout_s: 60,
             ftp_data_timeout_s: 20,
+            sftp: "127.0.0.1:2222".to_owned(),
+            sftp_host_keys: Vec::new(),
+            sftp_login_timeout_s: 60,
+            sftp_idle_timeout_s: 600,
+            sftp_keepalive_s: 30,
+            sftp_old_clients: false,
             keep_partial_s: 86_400,
             tls_certificates: Vec::new(),
             tls_keys: Vec::new(),
@@ -186,6 +204,8 @@ pub struct Overrides {
     pub ftp: Option<String>,
     /// `--ftps`.
     pub ftps: Option<String>,
+    /// `--sftp`.
+    pub sftp: Option<String>,
     /// `--shards`.
     pub shards: Option<u32>,
 }
@@ -205,11 +225,13 @@ pub struct Addresses {
     pub ftp: Option<SocketAddr>,
     /// FTP with implicit TLS.
     pub ftps: Option<SocketAddr>,
+    /// SFTP and SCP.
+    pub sftp: Option<SocketAddr>,
 }
 
 impl Addresses {
     /// Each with its name in `DATA/ports.json`.
-    pub fn each(&mut self) -> [(&'static str, &mut Option<SocketAddr>); 6] {
+    pub fn each(&mut self) -> [(&'static str, &mut Option<SocketAddr>); 7] {
         [
             ("http", &mut self.http),
             ("https", &mut self.https),
@@ -217,6 +239,7 @@ impl Addresses {
             ("metrics", &mut self.metrics),
             ("ftp", &mut self.ftp),
             ("ftps", &mut self.ftps),
+            ("sftp", &mut self.sftp),
         ]
     }
 }
@@ -232,6 +255,8 @@ pub struct Config {
     pub ftp: ftp::Settings,
     /// What PASV tells.
     pub ftp_public: Vec<ftp::Rule>,
+    /// SFTP.
+    pub sftp: sftp::Settings,
     /// Certificates; none: one is made.
     pub certificates: Vec<CertificateFiles>,
     /// Number of shards, 1 to 127.
@@ -264,6 +289,7 @@ pub fn load(
     raw.metrics = options.metrics.unwrap_or(raw.metrics);
     raw.ftp = options.ftp.unwrap_or(raw.ftp);
     raw.ftps = options.ftps.unwrap_or(raw.ftps);
+    raw.sftp = options.sftp.unwrap_or(raw.sftp);
     raw.shards = options.shards.unwrap_or(raw.shards);
     check(raw)
 }
@@ -276,6 +302,7 @@ fn check(raw: Raw) -> Result<Config, String> {
         metrics: address("metrics", &raw.metrics)?,
         ftp: address("ftp", &raw.ftp)?,
         ftps: address("ftps", &raw.ftps)?,
+        sftp: address("sftp", &raw.sftp)?,
     };
     if raw.tls_certificates.len() != raw.tls_keys.len() {
         return Err("tls_keys: one for each of tls_certificates, in the same order".to_owned());
@@ -328,6 +355,12 @@ fn check(raw: Raw) -> Result<Config, String> {
             .iter()
             .map(|rule| ftp::Rule::parse(rule).map_err(|error| format!("ftp_public_addresses: {error}")))
             .collect::<Result<_, _>>()?,
+        sftp: sftp::Settings {
+            login_timeout: Duration::from_secs(raw.sftp_login_timeout_s),
+            idle_timeout: Duration::from_secs(raw.sftp_idle_timeout_s),
+            keepalive: Duration::from_secs(raw.sftp_keepalive_s),
+            old_clients: raw.sftp_old_clients,
+        },
         certificates,
         shards,
         metadata: metadata(&raw)?,
@@ -474,6 +507,8 @@ mod tests {
             ("FILEGRID_FTP_PASSIVE_PORTS", "80-90", "ftp_passive_ports"),
             ("FILEGRID_FTP_PUBLIC_ADDRESSES", "1.2.3.4", "ftp_public_addresses"),
             ("FILEGRID_TLS_KEYS", "a.key", "tls_keys"),
+            ("FILEGRID_SFTP", "here", "sftp"),
+            ("FILEGRID_SFTP_OLD_CLIENTS", "maybe", "FILEGRID_SFTP_OLD_CLIENTS"),
         ] {
             let error = from(&[(name, value)], Overrides::default()).unwrap_err();
             assert!(error.contains(named), "{error}");

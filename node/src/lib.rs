@@ -26,6 +26,7 @@ pub mod net;
 pub mod node;
 pub mod ring;
 pub mod send;
+pub mod sftp;
 pub mod shard;
 pub mod store;
 pub mod tls;

@@ -239,3 +239,46 @@ pub const FTP_SUM_POLL_MS: u64 = 100;
 pub const FTP_PORT_TRIES_MAX_COUNT: usize = 5;
 /// See [`FTP_PORT_TRIES_MAX_COUNT`].
 pub const FTP_PORT_RETRY_MS: u64 = 20;
+
+/// Longest packet of SFTP: what OpenSSH takes and sends.
+pub const SFTP_PACKET_MAX_BYTES: usize = 256 << 10;
+/// Most data of one READ or WRITE: the packet's own fields need the rest, as with OpenSSH.
+pub const SFTP_DATA_MAX_BYTES: usize = 255 << 10;
+/// Names of a directory in one reply.
+pub const SFTP_NAMES_PAGE_BYTES: usize = 32 << 10;
+/// Files and directories that a session has open: some times what clients use, each for writing with a buffer.
+pub const SFTP_HANDLES_MAX_COUNT: usize = 256;
+/// Channels of a connection, as with OpenSSH.
+pub const SFTP_CHANNELS_MAX_COUNT: usize = 10;
+/// Window of a channel: what is under way at 100 MiB a second and 20 ms.
+pub const SFTP_WINDOW_BYTES: u32 = 2 << 20;
+/// Window of a channel whose connection asks for more than it takes: next to none. None at all cannot be granted.
+pub const SFTP_TIGHT_WINDOW_BYTES: u32 = 16;
+/// Longest packet of a channel. SSH asks for 32 KiB; twice that saves work, and leaves the rest of the packet its room.
+pub const SFTP_CHANNEL_PACKET_BYTES: u32 = 64_000;
+/// Requests of a connection that wait before it is read no further: its window, so that what it has sent in good faith is
+/// taken while it is slow to take replies.
+pub const SFTP_REQUESTS_MAX_BYTES: usize = SFTP_WINDOW_BYTES as usize;
+/// Requests of a connection that wait before it is cut off: only those who send without a window come here.
+pub const SFTP_UNDONE_MAX_BYTES: usize =
+    SFTP_REQUESTS_MAX_BYTES + 2 * SFTP_WINDOW_BYTES as usize + SFTP_PACKET_MAX_BYTES;
+/// Replies of a session that wait for the client: with what is ahead of them, enough to keep it busy.
+pub const SFTP_REPLIES_MAX_BYTES: usize = 1 << 20;
+/// Replies that are sent together.
+pub const SFTP_REPLIES_JOINED_BYTES: usize = 16 << 10;
+/// Connections of SSH that have not logged in: each may cost a key exchange.
+pub const SFTP_STARTS_MAX_COUNT: usize = 256;
+/// Of those, the ones from one address: they leave room for others.
+pub const SFTP_STARTS_PER_ADDRESS_MAX_COUNT: usize = 128;
+/// Attempts to log in of a connection, keys that are not known among them: agents offer several.
+pub const SFTP_AUTH_TRIES_MAX_COUNT: usize = 20;
+/// Times that a silent client is asked whether it is there before it is taken for gone.
+pub const SFTP_KEEPALIVES_MAX_COUNT: usize = 3;
+/// Most bytes between the end of a file and what is written behind it: they become zeros, and are written.
+pub const SFTP_HOLE_MAX_BYTES: u64 = 1 << 30;
+/// Pieces of a file that is being written before they are copied into one: some 300 KiB of memory.
+pub const SFTP_PIECES_MAX_COUNT: usize = 4096;
+/// Times that a file that is being written is read before what has come is copied into one: each leaves a blob.
+pub const SFTP_STREAMS_MAX_COUNT: usize = 16;
+
+const _: () = assert!(SFTP_DATA_MAX_BYTES + 64 < SFTP_PACKET_MAX_BYTES);

@@ -21,6 +21,7 @@ use crate::limits::OPERATORS_MAX_COUNT;
 use crate::mailbox::{Mailbox, Sender, mailbox};
 use crate::metrics::Health;
 use crate::net::{Admission, Handoff};
+use crate::sftp::{self, HostKeys};
 use crate::shard::{self, Opened, ShardParts};
 use crate::store::log::Position;
 use crate::store::rows::{FjallRows, Rows};
@@ -30,6 +31,12 @@ use crate::{clock, ring};
 
 /// A shard's thread; it ends with where its logs end.
 type ShardThread = std::thread::JoinHandle<Result<Vec<(u8, Position)>, String>>;
+
+/// The listener of SFTP, and what its clients know it by.
+struct Ssh {
+    server: sftp::Server,
+    keys: Arc<HostKeys>,
+}
 
 /// A node that serves.
 pub struct Node {
@@ -42,6 +49,7 @@ pub struct Node {
     /// Where it listens.
     pub addresses: Addresses,
     tls: Option<Arc<Tls>>,
+    ssh: Option<Ssh>,
     /// Keys of the first user, at the first start.
     pub first: Option<First>,
     _lock: File,
@@ -117,12 +125,17 @@ impl Node {
             .transpose()?;
         let ftp_public = PublicAddresses::start(config.ftp_public.clone())
             .map_err(|error| format!("cannot look names up: {error}"))?;
+        let host_keys = wanted
+            .sftp
+            .map(|_| HostKeys::open(&config.raw.sftp_host_keys, &config.data).map(Arc::new))
+            .transpose()?;
+        let (sftp_senders, sftp_mailboxes): (Vec<_>, Vec<_>) = (0..shards).map(|_| mailbox()).unzip();
         let drained = Arc::new(AtomicUsize::new(0));
         let mut requests: Vec<_> = requests.into_iter().map(Some).collect();
         let (opened, all_opened) = mpsc::channel::<Result<Opened, String>>();
         let mut threads = Vec::new();
         let mut go = Vec::new();
-        for (number, mailbox) in mailboxes.into_iter().enumerate() {
+        for (number, (mailbox, sftp)) in mailboxes.into_iter().zip(sftp_mailboxes).enumerate() {
             let owned = (0..logs).filter(|log| usize::from(*log) % shards == number);
             let owned = owned
                 .filter_map(|log| Some((log, requests.get_mut(usize::from(log))?.take()?)))
@@ -142,6 +155,7 @@ impl Node {
                 cluster: Arc::clone(&cluster),
                 tls: tls.clone(),
                 ftp_public: Arc::clone(&ftp_public),
+                sftp,
                 admission: Arc::clone(&admission),
                 operators: Arc::clone(&operators),
                 health: Arc::clone(&health),
@@ -175,6 +189,19 @@ impl Node {
                 .recv()
                 .map_err(|_| "a shard has died while it started".to_owned())??;
         }
+        let ssh = addresses.sftp.zip(host_keys).map(|(address, keys)| {
+            let parts = sftp::ServerParts {
+                address,
+                settings: config.sftp.clone(),
+                keys: Arc::clone(&keys),
+                login,
+                admission,
+                shards: sftp_senders,
+                logs,
+            };
+            sftp::Server::start(parts).map(|server| Ssh { server, keys })
+        });
+        let ssh = ssh.transpose()?;
         drop(reserved);
         write_ports(&config.data, addresses).map_err(|error| format!("cannot write ports.json: {error}"))?;
         Ok(Self {
@@ -185,6 +212,7 @@ impl Node {
             stop,
             addresses,
             tls,
+            ssh,
             first,
             _lock: lock,
         })
@@ -195,8 +223,11 @@ impl Node {
     /// # Errors
     ///
     /// If the data could not be closed cleanly; it is recovered at the next start.
-    pub fn stop(self) -> Result<(), String> {
+    pub fn stop(mut self) -> Result<(), String> {
         self.stop.store(true, Ordering::Release);
+        if let Some(ssh) = &mut self.ssh {
+            ssh.server.stop_listening();
+        }
         let mut closed = vec![Position::default(); usize::from(self.logs)];
         for shard in self.shards {
             let positions = shard.join().map_err(|_| "a shard has died".to_owned())??;
@@ -206,6 +237,7 @@ impl Node {
                 }
             }
         }
+        drop(self.ssh);
         let disk: Rc<dyn Disk> = Rc::new(RealDisk);
         let saved = ring::run(None, || async move { self.starts.close(&disk, closed).await });
         saved
@@ -223,18 +255,23 @@ impl Node {
             metrics,
             ftp,
             ftps,
+            sftp,
         } = self.addresses;
         for (what, address) in [
             ("REST on http", http),
             ("REST on https", https),
             ("FTP on ftp", ftp),
             ("FTP on ftps", ftps),
+            ("SFTP on sftp", sftp),
             ("operator's API on http", admin),
             ("metrics on http", metrics),
         ] {
             if let Some(address) = address {
                 tracing::info!("{what}://{address}");
             }
+        }
+        for (kind, fingerprint) in self.ssh.iter().flat_map(|ssh| ssh.keys.fingerprints()) {
+            tracing::info!(kind, fingerprint, "host key of SFTP");
         }
         if let Some(tls) = self.tls.as_ref().filter(|tls| tls.is_self_made()) {
             let sha256 = tls.certificates().fingerprint();
@@ -260,6 +297,9 @@ impl Node {
     pub fn check(&self) -> Result<(), String> {
         if self.shards.iter().any(ShardThread::is_finished) {
             return Err("a shard has stopped: see the log above".to_owned());
+        }
+        if self.ssh.as_ref().is_some_and(|ssh| !ssh.server.is_well()) {
+            return Err("the listener of SFTP has stopped: see the log above".to_owned());
         }
         if !self.cluster.is_well() {
             return Err("the metadata member has stopped: see the log above".to_owned());

@@ -22,6 +22,7 @@ use crate::mailbox::{Mailbox, Sender};
 use crate::metrics::{self, Health, Via};
 use crate::net::{Acceptor, Admission, Drain, Handoff, Handshakes, Sweeper, Timeouts};
 use crate::ring::{self, Listener};
+use crate::sftp::{self, Sftp};
 use crate::store::log::Position;
 use crate::store::{Opening, Owner, OwnerRequest, Shared, Spawn, Store, log_directory};
 use crate::tls::Tls;
@@ -52,6 +53,8 @@ pub struct ShardParts {
     pub tls: Option<Arc<Tls>>,
     /// What PASV tells.
     pub ftp_public: Arc<PublicAddresses>,
+    /// Sessions of SFTP that begin.
+    pub sftp: Mailbox<sftp::Start>,
     /// Who may connect.
     pub admission: Arc<Admission>,
     /// Who may connect to the operator's API: a flood of clients does not keep the operator out.
@@ -122,6 +125,7 @@ async fn live(
         cluster,
         tls,
         ftp_public,
+        sftp,
         admission,
         operators,
         health,
@@ -200,6 +204,13 @@ async fn live(
         next_port: Cell::new(first_port(&config, number)),
     });
     ring::spawn(Ftp::look_after(Rc::downgrade(&ftp)));
+    let sessions = Rc::new(Sftp {
+        store: store.clone(),
+        drain: Rc::clone(&drain),
+        drain_time: Duration::from_secs(config.raw.drain_s),
+        keeps_partials: config.raw.keep_partial_s > 0,
+    });
+    ring::spawn(sessions.serve(sftp));
     let probed = listen_to_probes(
         addresses,
         &shard,

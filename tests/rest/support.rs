@@ -82,6 +82,7 @@ impl Server {
         command
             .env("FILEGRID_FTP", "127.0.0.1:0")
             .env("FILEGRID_FTPS", "127.0.0.1:0")
+            .env("FILEGRID_SFTP", "127.0.0.1:0")
             .env("FILEGRID_LOG_SEGMENT_MIB", "8")
             .env("FILEGRID_LOW_WATER_MIB", "1");
         command.env("FILEGRID_CORS_ORIGINS", "https://app.example.com");

@@ -36,6 +36,9 @@ pub struct Cli {
     /// Address of FTP through TLS; "off": none [default: 127.0.0.1:2990].
     #[arg(long, value_name = "ADDR")]
     ftps: Option<String>,
+    /// Address of SFTP and SCP; "off": none [default: 127.0.0.1:2222].
+    #[arg(long, value_name = "ADDR")]
+    sftp: Option<String>,
     /// Threads that serve; 0: one a core [default: 0].
     #[arg(long, value_name = "N")]
     shards: Option<u32>,
@@ -82,6 +85,7 @@ impl Cli {
             metrics: self.metrics.clone(),
             ftp: self.ftp.clone(),
             ftps: self.ftps.clone(),
+            sftp: self.sftp.clone(),
             shards: self.shards,
         };
         config::load(self.config.as_deref(), std::env::vars(), options)

@@ -21,7 +21,7 @@ pub struct Drain {
 }
 
 /// One connection that is counted.
-pub(super) struct Counted(Rc<Drain>);
+pub(crate) struct Counted(Rc<Drain>);
 
 impl Drain {
     /// Nothing is open, nothing is draining.
@@ -69,7 +69,7 @@ impl Drain {
     }
 
     /// Resolves once draining has begun.
-    pub(super) async fn begun(&self) {
+    pub(crate) async fn begun(&self) {
         if self.draining.get() {
             return;
         }
@@ -78,7 +78,7 @@ impl Drain {
         let _ = begun.await;
     }
 
-    pub(super) fn count(self: &Rc<Self>) -> Counted {
+    pub(crate) fn count(self: &Rc<Self>) -> Counted {
         self.open.set(self.open.get() + 1);
         Counted(self.clone())
     }

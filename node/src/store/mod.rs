@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use filegrid_tree::{BlobId, Command, FileRow, IdMaker, Protocol, Row, TreePath, View, lookup};
+use filegrid_tree::{BlobId, Command, FileContent, FileRow, IdMaker, Protocol, Row, TreePath, View, lookup};
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 
@@ -429,6 +429,17 @@ impl Store {
         if let Err(error) = self.0.disk.remove(&blob::blob_path(&blobs, blob)).await {
             tracing::debug!(%blob, %error, "an unused blob stays for the next sweep");
         }
+    }
+
+    /// The bytes of a large blob that is finished and not referred to yet: readable as long as its writer's pin lives.
+    #[must_use]
+    pub fn unpublished(&self, association: &[u8; 16], content: &FileContent) -> Content {
+        let located = content.extents.iter().map(|extent| Located {
+            extent: *extent,
+            place: Whereabouts::File,
+        });
+        let log = self.log_of(association);
+        Content::new(Rc::clone(&self.0.reader), log, located.collect(), None)
     }
 
     /// Opens a file.

@@ -1,0 +1,41 @@
+//! SFTP: russh speaks SSH, and what goes through it is ours.
+//!
+//! | | |
+//! |---|---|
+//! | `fields`, `frames`, `packet`, `attributes`, `reply`, `pieces` | bytes to requests, replies to bytes: pure |
+//! | `host_keys`, `server`, `connection`, `wire`, `live` | SSH, on a runtime of its own |
+//! | `flow`, `queue` | how much a connection may ask for before it takes its answers |
+//! | `shards`, `session`, `later` | sessions, each on the shard that owns its association |
+//! | `transfers`, `reading`, `upload`, `writing`, `feed`, `content`, `handles`, `listing`, `files` | the requests |
+//!
+//! A connection stays on the runtime of SSH. Its requests go to the shard whole, and its replies come back whole.
+
+pub mod attributes;
+mod connection;
+mod content;
+mod feed;
+pub mod fields;
+mod files;
+mod flow;
+pub mod frames;
+mod handles;
+mod host_keys;
+mod later;
+mod listing;
+mod live;
+pub mod packet;
+pub mod pieces;
+mod queue;
+mod reading;
+pub mod reply;
+mod server;
+mod session;
+mod shards;
+mod transfers;
+mod upload;
+mod wire;
+mod writing;
+
+pub use self::host_keys::HostKeys;
+pub use self::server::{Server, ServerParts, Settings};
+pub use self::shards::{Sftp, Start};
