@@ -281,4 +281,9 @@ pub const SFTP_PIECES_MAX_COUNT: usize = 4096;
 /// Times that a file that is being written is read before what has come is copied into one: each leaves a blob.
 pub const SFTP_STREAMS_MAX_COUNT: usize = 16;
 
+/// Longest line of SCP: a name, and numbers.
+pub const SCP_LINE_MAX_BYTES: usize = NAME_MAX_BYTES + 1024;
+/// Directories in each other that SCP sends or takes: as deep as a path can be.
+pub const SCP_DEPTH_MAX_COUNT: usize = PATH_MAX_BYTES / 2;
+
 const _: () = assert!(SFTP_DATA_MAX_BYTES + 64 < SFTP_PACKET_MAX_BYTES);

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::client::{NAME, PASSWORD, directory, run, server, server_with, well};
+use crate::client::{NAME, PASSWORD, directory, run, server, server_with, until, well};
 use crate::support::noise;
 
 /// Whether a client of Python is there.
@@ -86,6 +86,74 @@ fn lftp_and_rclone() {
     }
     assert_eq!(server.get("/copied/below/f").body, b"below");
     assert_eq!(server.get("/copied/there").status, 404);
+}
+
+/// A mounted tree, until it is dropped.
+struct Mounted(std::path::PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("fusermount3").arg("-u").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn sshfs() {
+    // Not every machine lets a test mount anything.
+    if std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/fuse")
+        .is_err()
+    {
+        return println!("skipped: no FUSE");
+    }
+    let server = server();
+    let at = directory(&server, "mounted");
+    let mut mount = crate::openssh::asked(&server, "sshfs");
+    mount
+        .arg(format!("{NAME}@127.0.0.1:/"))
+        .arg(&at)
+        .args(["-F", "/dev/null", "-p", &server.port_of("sftp").to_string()])
+        .args([
+            "-o",
+            "UserKnownHostsFile=/dev/null,StrictHostKeyChecking=no,PubkeyAuthentication=no",
+        ]);
+    let Some(output) = run(&mut mount) else { return };
+    well(&output);
+    let mounted = Mounted(at.clone());
+    let bytes = noise(2_000_000, 3);
+    std::fs::write(at.join("whole"), &bytes).unwrap();
+    // sshfs closes files behind the back of who has written them.
+    until(|| (server.get("/whole").body == bytes).then_some(()));
+    assert!(std::fs::read(at.join("whole")).unwrap() == bytes);
+    let mut file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(at.join("whole"))
+        .unwrap();
+    let mut expected = bytes;
+    for n in 0..10_usize {
+        std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(n as u64 * 99_999)).unwrap();
+        std::io::Write::write_all(&mut file, &[7; 5_000]).unwrap();
+        expected[n * 99_999..][..5_000].fill(7);
+    }
+    file.sync_all().unwrap();
+    drop(file);
+    until(|| (server.get("/whole").body == expected).then_some(()));
+    assert!(std::fs::read(at.join("whole")).unwrap() == expected);
+    std::fs::create_dir(at.join("d")).unwrap();
+    std::fs::rename(at.join("whole"), at.join("d/moved")).unwrap();
+    let names: Vec<_> = std::fs::read_dir(at.join("d"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["moved"]);
+    assert!(std::fs::remove_dir(at.join("d")).is_err());
+    std::fs::remove_file(at.join("d/moved")).unwrap();
+    std::fs::remove_dir(at.join("d")).unwrap();
+    drop(mounted);
+    assert_eq!(server.tree(), ["/"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod logins;
 mod openssh;
 mod partials;
 mod requests;
+mod scp;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../rest/support.rs"]
 mod support;

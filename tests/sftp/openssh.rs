@@ -7,7 +7,7 @@ use crate::client::{NAME, OK, PASSWORD, PUT, Sftp, directory, run, server, until
 use crate::support::{Server, noise};
 
 /// A command that is told anna's password when it asks.
-pub(crate) fn command(server: &Server, program: &str) -> Command {
+pub(crate) fn asked(server: &Server, program: &str) -> Command {
     let tell = directory(server, "ask").join("tell");
     if !tell.exists() {
         std::fs::write(&tell, format!("#!/bin/sh\necho '{PASSWORD}'\n")).unwrap();
@@ -16,7 +16,14 @@ pub(crate) fn command(server: &Server, program: &str) -> Command {
     let mut command = Command::new(program);
     command
         .env("SSH_ASKPASS", &tell)
-        .env("SSH_ASKPASS_REQUIRE", "force")
+        .env("SSH_ASKPASS_REQUIRE", "force");
+    command
+}
+
+/// One of OpenSSH's own, which trusts every server.
+pub(crate) fn command(server: &Server, program: &str) -> Command {
+    let mut command = asked(server, program);
+    command
         .args(["-q", "-F", "/dev/null", "-o", "UserKnownHostsFile=/dev/null"])
         .args(["-o", "StrictHostKeyChecking=no", "-o", "PubkeyAuthentication=no"]);
     command
@@ -123,7 +130,7 @@ fn sftp_goes_on_where_it_was_cut_off() {
 }
 
 /// Runs scp with paths, of which those that begin with `:` are the server's.
-fn scp(server: &Server, options: &[&str], paths: &[&str]) -> Option<Output> {
+pub(crate) fn scp(server: &Server, options: &[&str], paths: &[&str]) -> Option<Output> {
     let mut command = command(server, "scp");
     let port = server.port_of("sftp").to_string();
     command.args(["-P", &port]).args(options);

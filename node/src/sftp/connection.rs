@@ -16,8 +16,9 @@ use super::flow::{Flow, Replies, outlet};
 use super::frames::Frames;
 use super::live::Live;
 use super::queue::Queued;
+use super::scp::command::Scp;
 use super::server::Shared;
-use super::shards::Start;
+use super::shards::{Speaks, Start};
 use crate::auth::AccountPrincipal;
 use crate::error::Error;
 use crate::limits::{
@@ -40,7 +41,8 @@ pub(super) struct Connection {
 
 /// What a channel is used for.
 struct Serving {
-    frames: Frames,
+    /// `None` where the bytes go on as they come.
+    frames: Option<Frames>,
     /// `None` when no more are taken.
     requests: Option<mpsc::UnboundedSender<Queued>>,
     /// Set when all is sent and the channel closed.
@@ -115,8 +117,8 @@ impl Connection {
         self.shared.login.account_with_key(user, &blob).ok()
     }
 
-    /// Begins a session of SFTP on a channel; `false` if none can begin.
-    fn begin(&mut self, channel: ChannelId, session: &Session) -> bool {
+    /// Begins a session on a channel; `false` if none can begin.
+    fn begin(&mut self, channel: ChannelId, session: &Session, speaks: Speaks) -> bool {
         let Some(account) = self.live.account() else {
             return false;
         };
@@ -126,7 +128,9 @@ impl Connection {
         }
         let (requests, received) = mpsc::unbounded();
         let (outlet, replies) = outlet(Arc::clone(&self.flow));
+        let frames = matches!(speaks, Speaks::Sftp).then(Frames::default);
         let start = Start {
+            speaks,
             account,
             peer: self.peer,
             requests: received,
@@ -138,7 +142,7 @@ impl Connection {
         }
         let over = Arc::new(AtomicBool::new(false));
         let serving = Serving {
-            frames: Frames::default(),
+            frames,
             requests: Some(requests),
             over: Arc::clone(&over),
         };
@@ -183,7 +187,7 @@ async fn send(handle: Handle, channel: ChannelId, mut replies: Replies, flow: Ar
         replies.taken(bytes);
     }
     if !flow.is_cut() {
-        let _ = handle.exit_status_request(channel, 0).await;
+        let _ = handle.exit_status_request(channel, replies.exit_status()).await;
         let _ = handle.eof(channel).await;
         let _ = handle.close(channel).await;
     }
@@ -277,10 +281,17 @@ impl Handler for Connection {
             return Ok(());
         };
         let flow = &self.flow;
-        let pushed = serving.frames.push(data, |packet| {
+        let push = |packet| {
             // A session that has ended takes no more.
             let _ = requests.unbounded_send(Queued::new(packet, flow));
-        });
+        };
+        let pushed = match &mut serving.frames {
+            Some(frames) => frames.push(data, push),
+            None => {
+                push(data.to_vec());
+                Ok(())
+            }
+        };
         if let Err(error) = pushed {
             tracing::debug!(%error, peer = %self.peer, "a session of SFTP ends");
             // The session ends without more requests, and the channel with it.
@@ -302,7 +313,7 @@ impl Handler for Connection {
         name: &str,
         session: &mut Session,
     ) -> Result<(), Ended> {
-        if name == "sftp" && self.is_unused(channel) && self.begin(channel, session) {
+        if name == "sftp" && self.is_unused(channel) && self.begin(channel, session, Speaks::Sftp) {
             session.channel_success(channel)?;
         } else {
             session.channel_failure(channel)?;
@@ -320,11 +331,16 @@ impl Handler for Connection {
     async fn exec_request(
         &mut self,
         channel: ChannelId,
-        _: &[u8],
+        line: &[u8],
         session: &mut Session,
     ) -> Result<(), Ended> {
         if self.is_unused(channel) {
-            return self.turn_away(channel, session);
+            let Some(scp) = Scp::parse(line) else {
+                return self.turn_away(channel, session);
+            };
+            if self.begin(channel, session, Speaks::Scp(scp)) {
+                return Ok(session.channel_success(channel)?);
+            }
         }
         Ok(session.channel_failure(channel)?)
     }

@@ -132,7 +132,7 @@ impl Session {
     }
 
     /// The row of a path that is there; an account's root always is.
-    fn row(&self, path: &TreePath) -> Result<Option<Row>, Error> {
+    pub(super) fn row(&self, path: &TreePath) -> Result<Option<Row>, Error> {
         let found = lookup(self.sftp.store.view().as_ref(), self.account.association, path)?;
         if found.is_none() && *path != self.account.root {
             return Err(TreeError::NotFound(self.shown(path)).into());

@@ -98,6 +98,8 @@ pub(super) struct Outlet {
 struct Unsent {
     bytes: AtomicUsize,
     gone: AtomicBool,
+    /// Whether the session has not done all that it was asked for.
+    failed: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -125,6 +127,16 @@ impl Outlet {
         self.unsent.bytes.fetch_add(reply.len(), Ordering::AcqRel);
         // Nobody takes it if the client has gone.
         let _ = self.replies.unbounded_send(reply);
+    }
+
+    /// Notes that not all was done: the client is told when the channel ends.
+    pub(super) fn fails(&self) {
+        self.unsent.failed.store(true, Ordering::Release);
+    }
+
+    /// Whether nobody takes replies any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.unsent.gone.load(Ordering::Acquire)
     }
 
     /// Waits until the client has taken enough replies for there to be more.
@@ -173,6 +185,11 @@ impl Replies {
     /// The next reply; `None` when there are no more.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
         futures::Stream::poll_next(Pin::new(&mut self.replies), cx)
+    }
+
+    /// What the session's end is told as: 0 if all was done.
+    pub(super) fn exit_status(&self) -> u32 {
+        u32::from(self.unsent.failed.load(Ordering::Acquire))
     }
 
     /// A reply that is there already.

@@ -6,6 +6,7 @@
 //! | `host_keys`, `server`, `connection`, `wire`, `live` | SSH, on a runtime of its own |
 //! | `flow`, `queue` | how much a connection may ask for before it takes its answers |
 //! | `shards`, `session`, `later` | sessions, each on the shard that owns its association |
+//! | `scp` | SCP as it was before it went over SFTP |
 //! | `transfers`, `reading`, `upload`, `writing`, `feed`, `content`, `handles`, `listing`, `files` | the requests |
 //!
 //! A connection stays on the runtime of SSH. Its requests go to the shard whole, and its replies come back whole.
@@ -28,6 +29,7 @@ pub mod pieces;
 mod queue;
 mod reading;
 pub mod reply;
+pub mod scp;
 mod server;
 mod session;
 mod shards;

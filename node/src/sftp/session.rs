@@ -16,7 +16,9 @@ use super::later::Later;
 use super::packet::{HandleId, Packet, Request, Wrong};
 use super::queue::Queued;
 use super::reply::{Code, Refused, Reply, refused};
-use super::shards::{Sftp, Start};
+use super::scp;
+use super::scp::command::Scp;
+use super::shards::{Sftp, Speaks, Start};
 use crate::auth::AccountPrincipal;
 use crate::error::Error;
 use crate::limits::{BLOCK_BYTES, RUN_MAX_BYTES};
@@ -27,6 +29,7 @@ pub(super) struct Session {
     pub(super) sftp: Rc<Sftp>,
     pub(super) account: AccountPrincipal,
     pub(super) peer: IpAddr,
+    pub(super) protocol: Protocol,
     pub(super) flow: Arc<Flow>,
     pub(super) outlet: Rc<Outlet>,
     pub(super) handles: Handles,
@@ -64,6 +67,10 @@ pub(super) async fn serve(sftp: Rc<Sftp>, start: Start) {
         sftp,
         account: start.account,
         peer: start.peer,
+        protocol: match start.speaks {
+            Speaks::Sftp => Protocol::Sftp,
+            Speaks::Scp(_) => Protocol::Scp,
+        },
         flow: start.flow,
         outlet: Rc::new(start.outlet),
         handles: Handles::default(),
@@ -71,7 +78,10 @@ pub(super) async fn serve(sftp: Rc<Sftp>, start: Start) {
         greeted: false,
         worked: 0,
     };
-    session.run(start.requests).await;
+    match start.speaks {
+        Speaks::Sftp => session.run(start.requests).await,
+        Speaks::Scp(scp) => session.run_scp(start.requests, &scp).await,
+    }
     session.end().await;
     drop(counted);
 }
@@ -109,6 +119,17 @@ impl Session {
                 ring::yield_now().await;
             }
         }
+    }
+
+    async fn run_scp(&mut self, requests: mpsc::UnboundedReceiver<Queued>, scp: &Scp) {
+        let (sftp, flow) = (Rc::clone(&self.sftp), Arc::clone(&self.flow));
+        let stopping = async {
+            sftp.drain.begun().await;
+            ring::sleep(sftp.drain_time).await;
+            flow.cut();
+            std::future::pending::<()>().await;
+        };
+        select(pin!(scp::serve(self, requests, scp)), pin!(stopping)).await;
     }
 
     /// Transfers in flight have until the end of the node's time to stop.
@@ -207,7 +228,7 @@ impl Session {
     pub(super) fn note(&self, verb: &'static str, path: &TreePath, bytes: u64, done: &str) {
         tracing::info!(
             target: "transfer",
-            protocol = Protocol::Sftp.name(),
+            protocol = self.protocol.name(),
             peer = %self.peer,
             user = self.account.username,
             verb,

@@ -9,6 +9,7 @@ use futures::channel::mpsc;
 
 use super::flow::{Flow, Outlet};
 use super::queue::Queued;
+use super::scp::command::Scp;
 use super::session;
 use crate::auth::AccountPrincipal;
 use crate::mailbox::Mailbox;
@@ -16,8 +17,17 @@ use crate::net::Drain;
 use crate::ring;
 use crate::store::Store;
 
+/// What a session speaks.
+pub(super) enum Speaks {
+    /// SFTP, of which each request comes by itself.
+    Sftp,
+    /// SCP, of which the bytes come as they are.
+    Scp(Scp),
+}
+
 /// A session that begins on a connection.
 pub struct Start {
+    pub(super) speaks: Speaks,
     pub(super) account: AccountPrincipal,
     pub(super) peer: IpAddr,
     pub(super) requests: mpsc::UnboundedReceiver<Queued>,

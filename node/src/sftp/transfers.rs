@@ -22,7 +22,7 @@ impl Session {
             Open::Writing(Box::new(self.open_to_write(path, flags).await?))
         } else {
             let opened = self.sftp.store.open(&self.account.association, &path)?;
-            Open::Reading(Box::new(Reading::new(path, opened, Protocol::Sftp.into())))
+            Open::Reading(Box::new(Reading::new(path, opened, self.protocol.into())))
         };
         self.opened(id, open)
     }
@@ -71,10 +71,11 @@ impl Session {
             store: self.sftp.store.clone(),
             association: self.account.association,
             account: self.account.id,
-            protocol: Protocol::Sftp,
+            protocol: self.protocol,
             make_parents: path.parent().unwrap_or_default() == self.account.root,
             path,
-            keeps_partials: self.sftp.keeps_partials,
+            // Nobody can go on with what came over SCP.
+            keeps_partials: self.sftp.keeps_partials && self.protocol == Protocol::Sftp,
         }
     }
 
