@@ -35,4 +35,4 @@ macro_rules! targets {
     };
 }
 
-targets!(archive chunked ftp head log multipart range);
+targets!(archive chunked ftp head log multipart range sftp);

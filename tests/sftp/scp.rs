@@ -40,7 +40,7 @@ fn openssh_both_ways() {
     well(&scp(&server, &["-O", "-r"], &["tree", ":/other"]).unwrap());
     assert_eq!(server.get("/other/below/a%20b/f7").body, noise(7 * 999, 7));
     well(&scp(&server, &["-O", "-r"], &[":/tree", "back"]).unwrap());
-    well(&scp(&server, &["-O"], &[":'/tree/below/a b/f*'", "back"]).unwrap());
+    well(&scp(&server, &["-O"], &[":/tree/below/a\\ b/f*", "back"]).unwrap());
     for n in 0..20 {
         let sent = noise(n * 999, n as u64);
         assert_eq!(

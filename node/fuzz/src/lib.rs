@@ -12,6 +12,7 @@ mod head;
 mod log;
 mod multipart;
 mod range;
+mod sftp;
 
 pub use self::archive::archive;
 pub use self::chunked::chunked;
@@ -20,6 +21,7 @@ pub use self::head::head;
 pub use self::log::log;
 pub use self::multipart::multipart;
 pub use self::range::range;
+pub use self::sftp::sftp;
 
 /// Bytes that arrive at a time. Every split of an input has to come to the same.
 const STRIDES: [usize; 4] = [1, 3, 64, usize::MAX];
