@@ -3,11 +3,14 @@
 //!
 //! Both are three processes on this machine with their data side by side; the client is the same: so many connections
 //! to the leader, one write at a time on each. Times are of the client.
+//!
+//! With `tree`, one member with the tree of a node: how fast it takes changes, and how fast it lists them.
 
 mod etcd;
 mod figures;
 mod machine;
 mod members;
+mod tree;
 
 use std::time::Duration;
 
@@ -51,6 +54,15 @@ enum RoleOf {
         #[arg(long)]
         data: std::path::PathBuf,
     },
+    /// Ships changes to one member, and lists the tree that they make.
+    Tree {
+        /// Files.
+        #[arg(long, default_value_t = 1_000_000)]
+        files: u64,
+        /// Listings in each way.
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
 }
 
 #[allow(clippy::print_stdout, reason = "the figures are what was asked for")]
@@ -58,6 +70,10 @@ fn main() -> Result<(), String> {
     let options = Options::parse();
     if let Some(RoleOf::Member { id, members, data }) = &options.role {
         return members::run(*id, members, data);
+    }
+    if let Some(RoleOf::Tree { files, rounds }) = options.role {
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+        return runtime.block_on(tree::measure(&options.data.join("tree"), files, rounds));
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
