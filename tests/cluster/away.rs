@@ -71,15 +71,17 @@ fn what_waits_for_the_cluster_is_bounded() {
         .json(&server.token, "/api/mkdir", &json!({"Params": "/d"}))
         .is_problem(503);
     assert_eq!(server.get("/kept").text(), "before");
-    server.call("/api/delete", json!({"Filelist": ["/kept"]}));
+    server
+        .json(&server.token, "/api/delete", &json!({"Filelist": ["/kept"]}))
+        .is_problem(503);
     member.start();
     until(200, || {
         server.json(&server.token, "/api/mkdir", &json!({"Params": "/d"}))
     });
     until(200, || server.probe("/readyz"));
     let tree = tree_with(&server, last.unwrap());
-    assert_eq!(tree.len(), taken + 2, "{tree:?}");
-    assert!(!tree.contains(&"/kept".to_owned()));
+    assert_eq!(tree.len(), taken + 3, "{tree:?}");
+    assert!(tree.contains(&"/kept".to_owned()));
 }
 
 #[test]

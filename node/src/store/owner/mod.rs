@@ -262,7 +262,7 @@ impl Owner {
     ) -> Result<oneshot::Receiver<Result<Receipt, StoreError>>, StoreError> {
         let space = space_of(command);
         self.writable(space)?;
-        self.may_grow(command)?;
+        self.may_add(command)?;
         let resolved = self.resolve(association, protocol, command)?;
         let sequence = self.sequence.get() + 1;
         let Placed {
@@ -358,19 +358,18 @@ impl Owner {
         Ok(())
     }
 
-    /// Refuses what clients ask for while too much waits to be shipped. What frees space is always done.
-    fn may_grow(&self, command: &Command) -> Result<(), StoreError> {
-        let grows = match command {
+    /// Refuses what clients ask for while too much waits to be shipped. What the node does by itself goes on.
+    fn may_add(&self, command: &Command) -> Result<(), StoreError> {
+        let of_clients = match command {
             Command::Publish { .. }
             | Command::MakeDir { .. }
             | Command::Move { .. }
-            | Command::SetTime { .. } => true,
-            Command::Delete { .. }
-            | Command::Remove { .. }
-            | Command::SetSha256 { .. }
-            | Command::CreateRoot => false,
+            | Command::SetTime { .. }
+            | Command::Delete { .. }
+            | Command::Remove { .. } => true,
+            Command::SetSha256 { .. } | Command::CreateRoot => false,
         };
-        if grows && self.follow.is_full() {
+        if of_clients && self.follow.is_full() {
             return Err(StoreError::Behind);
         }
         Ok(())
