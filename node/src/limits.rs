@@ -247,7 +247,7 @@ pub const SFTP_DATA_MAX_BYTES: usize = 255 << 10;
 /// Names of a directory in one reply.
 pub const SFTP_NAMES_PAGE_BYTES: usize = 32 << 10;
 /// Files and directories that a session has open: some times what clients use, each for writing with a buffer.
-pub const SFTP_HANDLES_MAX_COUNT: usize = 256;
+pub const SFTP_HANDLES_MAX_COUNT: usize = 128;
 /// Channels of a connection, as with OpenSSH.
 pub const SFTP_CHANNELS_MAX_COUNT: usize = 10;
 /// Window of a channel: what is under way at 100 MiB a second and 20 ms.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use filegrid::sftp::fields::{put_string, put_u32};
 
-use crate::client::{FAILURE, NAME, OK, PUT, READ, Sftp, read_fields, server, write_fields};
+use crate::client::{FAILURE, NAME, OK, PUT, READ, Sftp, read_fields, server, server_with, write_fields};
 use crate::support::{blobs, noise};
 
 /// Memory of the server, in KiB.
@@ -54,7 +54,7 @@ fn handles_have_a_bound_and_are_not_guessed() {
             }
         }
     }
-    assert_eq!(open.len(), 256);
+    assert_eq!(open.len(), 128);
     let first = open.swap_remove(0);
     assert_eq!(sftp.close(&first), OK);
     let again = sftp.open("/f", READ);
@@ -63,6 +63,24 @@ fn handles_have_a_bound_and_are_not_guessed() {
     assert_eq!(sftp.read(&again, 0, 1), Ok(b"x".to_vec()));
     let mut other = Sftp::start(&server);
     assert_eq!(other.read(&again, 0, 1), Err(FAILURE), "another session's");
+}
+
+#[test]
+fn a_write_that_failed_is_not_made_up_for_by_others() {
+    let server = server_with(&[("low_water_mib", "1000000000")]);
+    let mut sftp = Sftp::start(&server);
+    let bytes = noise(200_000, 1);
+    let open = sftp.open("/f", PUT);
+    let mut codes = Vec::new();
+    for n in 0..50 {
+        codes.push(sftp.write(&open, n * 200_000, &bytes));
+    }
+    assert!(codes.contains(&FAILURE), "the disk is said to be full");
+    assert_eq!(sftp.write(&open, 0, &bytes), FAILURE);
+    assert_eq!(sftp.read(&open, 0, 10), Err(FAILURE));
+    assert_eq!(sftp.close(&open), FAILURE);
+    assert_eq!(server.get("/f").status, 404);
+    assert!(sftp.stat("/f").is_err(), "nor is it kept");
 }
 
 #[test]

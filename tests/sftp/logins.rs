@@ -157,6 +157,20 @@ fn a_login_has_its_time() {
 }
 
 #[test]
+fn who_asks_for_nothing_is_sent_away() {
+    let server = server_with(&[
+        ("sftp_login_timeout_s", "2"),
+        ("sftp_idle_timeout_s", "1"),
+        ("sftp_keepalive_s", "1"),
+    ]);
+    let mut sftp = Sftp::start(&server);
+    let open = sftp.open("/f", PUT);
+    assert_eq!(sftp.write(&open, 0, b"half"), OK);
+    assert!(sftp.has_ended(), "signs of life are no requests");
+    assert_eq!(server.get("/f").status, 404);
+}
+
+#[test]
 fn a_session_ends_with_its_account_and_publishes_nothing() {
     let server = server();
     let joe = account(&server, "joe", "/", "RW");

@@ -185,6 +185,7 @@ async fn send(handle: Handle, channel: ChannelId, mut replies: Replies, flow: Ar
             return;
         }
         replies.taken(bytes);
+        flow.touch();
     }
     if !flow.is_cut() {
         let _ = handle.exit_status_request(channel, replies.exit_status()).await;
@@ -281,6 +282,7 @@ impl Handler for Connection {
             return Ok(());
         };
         let flow = &self.flow;
+        flow.touch();
         let push = |packet| {
             // A session that has ended takes no more.
             let _ = requests.unbounded_send(Queued::new(packet, flow));

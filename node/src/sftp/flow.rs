@@ -7,19 +7,24 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use futures::channel::mpsc;
 use futures::task::AtomicWaker;
 
+use crate::clock;
 use crate::limits::{
     SFTP_REPLIES_MAX_BYTES, SFTP_REQUESTS_MAX_BYTES, SFTP_TIGHT_WINDOW_BYTES, SFTP_WINDOW_BYTES,
 };
 
 /// The state of a connection that its threads share.
-#[derive(Default)]
 pub(super) struct Flow {
+    /// When it began.
+    since: Instant,
+    /// When something was last asked for or answered, in milliseconds from then.
+    active_ms: AtomicU64,
     /// Bytes of requests that were read and are not done.
     queued: AtomicUsize,
     /// Sessions that wait for the client to take replies.
@@ -29,7 +34,36 @@ pub(super) struct Flow {
     writer: AtomicWaker,
 }
 
+impl Default for Flow {
+    fn default() -> Self {
+        Self {
+            since: clock::monotonic(),
+            active_ms: AtomicU64::default(),
+            queued: AtomicUsize::default(),
+            blocked: AtomicUsize::default(),
+            cut: AtomicBool::default(),
+            reader: AtomicWaker::default(),
+            writer: AtomicWaker::default(),
+        }
+    }
+}
+
 impl Flow {
+    /// How long nothing was asked for or answered.
+    pub(super) fn idle(&self) -> Duration {
+        let active = Duration::from_millis(self.active_ms.load(Ordering::Relaxed));
+        clock::monotonic()
+            .duration_since(self.since)
+            .saturating_sub(active)
+    }
+
+    /// Something was asked for or answered.
+    pub(super) fn touch(&self) {
+        let now = clock::monotonic().duration_since(self.since).as_millis();
+        self.active_ms
+            .store(u64::try_from(now).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// Bytes of requests were read.
     pub(super) fn queue(&self, bytes: usize) {
         self.queued.fetch_add(bytes, Ordering::AcqRel);

@@ -75,6 +75,7 @@ pub(super) struct Shared {
     starts: Arc<Admission>,
     config: Arc<russh::server::Config>,
     login_timeout: Duration,
+    idle_timeout: Duration,
     shards: Vec<Sender<Start>>,
     logs: u8,
 }
@@ -122,6 +123,7 @@ impl Server {
             connections: Connections::default(),
             starts: Admission::new(SFTP_STARTS_MAX_COUNT, SFTP_STARTS_PER_ADDRESS_MAX_COUNT),
             login_timeout: parts.settings.login_timeout,
+            idle_timeout: parts.settings.idle_timeout,
             shards: parts.shards,
             logs: parts.logs,
         });
@@ -234,14 +236,29 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, permit:
     let ended = tokio::select! {
         ended = &mut running => ended,
         () = tokio::time::sleep_until(deadline) => {
-            if live.account().is_none() {
-                flow.cut();
+            let idle = async {
+                if live.account().is_some() {
+                    idle(&flow, shared.idle_timeout).await;
+                }
+            };
+            tokio::select! {
+                ended = &mut running => ended,
+                () = idle => {
+                    flow.cut();
+                    running.await
+                }
             }
-            running.await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, %peer, "a connection of SSH has ended");
+    }
+}
+
+/// Resolves when nothing was asked for or answered for so long. What keeps a connection alive is neither.
+async fn idle(flow: &Flow, timeout: Duration) {
+    while let Some(rest) = timeout.checked_sub(flow.idle()) {
+        tokio::time::sleep(rest + Duration::from_millis(1)).await;
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Writing {
     streams: Vec<Stream>,
     running: Option<Running>,
     changed: bool,
+    /// Whether something that was written is lost: nothing is made of the rest.
+    failed: bool,
 }
 
 /// A stream that has ended.
@@ -80,6 +82,7 @@ impl Writing {
             streams: Vec::new(),
             running: None,
             changed: false,
+            failed: false,
         }
     }
 
@@ -115,11 +118,8 @@ impl Writing {
         if self.pieces.count() >= SFTP_PIECES_MAX_COUNT {
             self.consolidate().await?;
         }
-        if self
-            .running
-            .as_ref()
-            .is_some_and(|running| running.feed.is_over())
-        {
+        let running = self.running.as_ref();
+        if self.failed || running.is_some_and(|running| running.feed.is_over()) {
             self.finish().await?;
         }
         let number = self.streams.len();
@@ -202,13 +202,21 @@ impl Writing {
 
     /// Ends the stream that is being written: all of it is on the disk, or in memory where it is small.
     async fn finish(&mut self) -> Result<(), Error> {
+        if self.failed {
+            let text = "an earlier write to this file has failed: begin anew";
+            return Err(Error::Conflict(text.to_owned()));
+        }
         let Some(mut running) = self.running.take() else {
             return Ok(());
         };
         running.feed.finish();
+        // What was fed and is not there any more is part of the file.
+        self.failed = true;
         let Arrived { stored, broken } = running.arrived().await?;
         self.keep_stream(stored);
-        broken.map_or(Ok(()), Err)
+        broken.map_or(Ok(()), Err)?;
+        self.failed = false;
+        Ok(())
     }
 
     fn keep_stream(&mut self, stored: Stored) {
