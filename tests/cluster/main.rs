@@ -8,6 +8,7 @@ mod compare;
 mod grow;
 mod member;
 mod poll;
+mod secure;
 mod ship;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../rest/support.rs"]

@@ -1,0 +1,121 @@
+//! What a new cluster begins with.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use filegrid_meta::config;
+use filegrid_meta::wire::{Destination, Identity};
+use serde_json::json;
+
+use crate::authority::{Authority, write_new};
+use crate::report::Report;
+
+/// What the operator's directory and certificate are called.
+const OPERATOR: &str = "operator";
+
+/// Makes the authority, and a directory for each member and the operator, with certificates and configuration.
+///
+/// # Errors
+///
+/// A text that says what is wrong. Nothing that is there is replaced.
+pub fn init(directory: &Path, members: &[String], cluster: &str) -> Result<Report, String> {
+    let parsed = config::members(members)?;
+    let listens: Vec<String> = parsed.iter().map(listen).collect::<Result<_, _>>()?;
+    if cluster.is_empty() || cluster.len() > 64 {
+        return Err("cluster: 1 to 64 bytes".to_owned());
+    }
+    let authority = Authority::make(directory)?;
+    let mut made = Vec::new();
+    for (member, listen) in parsed.iter().zip(listens) {
+        let own = authority.certify(&Identity::member(member.member))?;
+        let mut settings = settings(cluster, members);
+        settings.insert("data".to_owned(), "data".into());
+        let id = i64::try_from(member.member).map_err(|_| format!("member {}: too large", member.member))?;
+        settings.insert("id".to_owned(), id.into());
+        settings.insert("listen".to_owned(), listen.into());
+        write_new(&own.join("filegrid-meta.toml"), &settings.to_string())?;
+        made.push(own);
+    }
+    let own = authority.certify(&Identity::operator(OPERATOR))?;
+    write_new(
+        &own.join("filegridctl.toml"),
+        &settings(cluster, members).to_string(),
+    )?;
+    made.push(own);
+    let mut text = String::new();
+    for own in &made {
+        text += &format!("made {}\n", own.display());
+    }
+    let first = made
+        .first()
+        .map_or_else(String::new, |own| own.display().to_string());
+    text += &format!(
+        "Bring each member its directory and start it there, such as:\n  \
+         cd {first} && filegrid-meta --config filegrid-meta.toml\n"
+    );
+    Ok(Report {
+        text,
+        json: json!({ "authority": directory.join("authority.pem"), "directories": made }),
+    })
+}
+
+/// Makes one more certificate.
+///
+/// # Errors
+///
+/// See [`Authority::certify`].
+pub fn certificate(authority: &Authority, identity: &Identity) -> Result<Report, String> {
+    let made = authority.certify(identity)?;
+    Ok(Report {
+        text: format!("made {}\n", made.display()),
+        json: json!({ "directories": [made] }),
+    })
+}
+
+/// What members and the operator are told alike.
+fn settings(cluster: &str, members: &[String]) -> toml::Table {
+    let mut table = toml::Table::new();
+    table.insert("cluster".to_owned(), cluster.into());
+    table.insert("members".to_owned(), members.to_vec().into());
+    for (key, file) in [
+        ("tls_authority", "authority.pem"),
+        ("tls_certificate", "certificate.pem"),
+        ("tls_key", "key.pem"),
+    ] {
+        table.insert(key.to_owned(), file.into());
+    }
+    table
+}
+
+/// Where a member listens that others reach by this address: a name may be one of several addresses that it has.
+fn listen(member: &Destination) -> Result<String, String> {
+    let address = &member.address;
+    if address.parse::<SocketAddr>().is_ok() {
+        return Ok(address.clone());
+    }
+    let port = address
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse::<u16>().ok());
+    let port = port.ok_or_else(|| format!("members: {address} has no port"))?;
+    Ok(format!("0.0.0.0:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_has_a_name_listens_on_all_addresses() {
+        let at = |address: &str| {
+            listen(&Destination {
+                member: 1,
+                address: address.to_owned(),
+            })
+        };
+        assert_eq!(at("10.0.0.1:8090").as_deref(), Ok("10.0.0.1:8090"));
+        assert_eq!(at("one.example.com:8090").as_deref(), Ok("0.0.0.0:8090"));
+        for wrong in ["one.example.com", "one:port", ""] {
+            assert!(at(wrong).is_err(), "{wrong}");
+        }
+    }
+}

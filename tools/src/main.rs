@@ -1,0 +1,23 @@
+//! `filegridctl`: arguments, the command, what it says.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use filegridctl::cli::Cli;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.run() {
+        Ok(report) if cli.json => println!("{}", report.json),
+        Ok(report) => print!("{}", report.text),
+        Err(why) => {
+            if cli.json {
+                eprintln!("{}", serde_json::json!({ "error": why }));
+            } else {
+                eprintln!("filegridctl: {why}");
+            }
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,298 @@
+//! The program `filegridctl`, as an operator calls it, with members that speak TLS.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(missing_docs, reason = "the names of tests say what they hold")]
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use filegrid_meta::config::{self, Overrides};
+use filegrid_meta::serve::Serving;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+/// Directories that `cluster init` has made, and members that run in them.
+struct World {
+    runtime: Runtime,
+    directory: tempfile::TempDir,
+    addresses: Vec<String>,
+    serving: Vec<Serving>,
+}
+
+impl World {
+    /// A cluster of three, started from nothing but what `cluster init` makes; a fourth address is free.
+    fn start() -> Self {
+        let listeners: Vec<_> = (0..4)
+            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .collect();
+        let addresses = listeners.iter().map(|of| of.local_addr().unwrap().to_string());
+        let mut world = Self {
+            addresses: addresses.collect(),
+            runtime: tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap(),
+            directory: tempfile::tempdir().unwrap(),
+            serving: Vec::new(),
+        };
+        drop(listeners);
+        let members: Vec<_> = world.addresses.iter().take(3).zip(1..).collect();
+        let members: Vec<_> = members.iter().map(|(at, id)| format!("{id}@{at}")).collect();
+        let made = world.init(&members.join(","));
+        assert_eq!(made["directories"].as_array().unwrap().len(), 4);
+        for id in 1..=3 {
+            world.run_member(id, Some(&world.of(&format!("member-{id}/filegrid-meta.toml"))));
+        }
+        let leading = world.serving[0].member().wait_leader();
+        world.runtime.block_on(leading).unwrap();
+        world
+    }
+
+    fn of(&self, name: &str) -> PathBuf {
+        self.directory.path().join("made").join(name)
+    }
+
+    fn init(&self, members: &str) -> Value {
+        let made = self.of("");
+        let output = call(&[
+            "--json",
+            "cluster",
+            "init",
+            made.to_str().unwrap(),
+            "--members",
+            members,
+        ]);
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Runs a member with the files of its directory, which it would find there if it were started there.
+    fn run_member(&mut self, id: u64, file: Option<&Path>) {
+        let own = self.of(&format!("member-{id}"));
+        let beside = |name: &str| own.join(name).to_str().unwrap().to_owned();
+        let variables = [
+            ("FILEGRID_META_TLS_AUTHORITY", beside("authority.pem")),
+            ("FILEGRID_META_TLS_CERTIFICATE", beside("certificate.pem")),
+            ("FILEGRID_META_TLS_KEY", beside("key.pem")),
+        ];
+        let options = Overrides {
+            data: Some(own.join("data")),
+            id: file.is_none().then_some(id),
+            listen: file.is_none().then(|| self.addresses[id as usize - 1].clone()),
+        };
+        let variables = variables
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value));
+        let config = config::load(file, variables, options).unwrap();
+        let serving = self.runtime.block_on(Serving::start(&config)).unwrap();
+        self.serving.push(serving);
+    }
+
+    fn stop(mut self) {
+        for serving in self.serving.drain(..) {
+            self.runtime.block_on(serving.stop());
+        }
+    }
+
+    fn operator(&self, arguments: &[&str]) -> Output {
+        let config = self.of("operator/filegridctl.toml");
+        let mut all = vec!["--json", "--config", config.to_str().unwrap(), "cluster"];
+        all.extend(arguments);
+        call(&all)
+    }
+
+    fn says(&self, arguments: &[&str]) -> Value {
+        let output = self.operator(arguments);
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn refuses(&self, arguments: &[&str]) -> String {
+        refusal(&self.operator(arguments))
+    }
+}
+
+fn refusal(output: &Output) -> String {
+    assert_eq!(
+        (output.status.code(), output.stdout.len()),
+        (Some(1), 0),
+        "{output:?}"
+    );
+    let said: Value = serde_json::from_slice(&output.stderr).unwrap();
+    said["error"].as_str().unwrap().to_owned()
+}
+
+fn call(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_filegridctl"));
+    command.args(arguments).output().unwrap()
+}
+
+/// The numbers of the members, those that can be asked, and those that lead as they say themselves.
+fn ids(status: &Value, pick: impl Fn(&Value) -> bool) -> Vec<u64> {
+    let members = status["members"].as_array().unwrap().iter();
+    let picked = members.filter(|member| pick(member));
+    picked.map(|member| member["id"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn members_come_lead_and_go() {
+    let mut world = World::start();
+    let status = world.says(&["status"]);
+    assert_eq!(ids(&status, |member| member["voter"] == true), [1, 2, 3]);
+    let leader = status["leader"].as_u64().unwrap();
+    assert_eq!(ids(&status, |member| member["state"] == "leader"), [leader]);
+
+    let next = leader % 3 + 1;
+    assert_eq!(world.says(&["transfer", &next.to_string()])["leader"], next);
+    assert_eq!(world.says(&["status"])["leader"], next);
+
+    // The fourth waits to be added, with a certificate that is made when it is needed.
+    let made = world.of("");
+    let made = made.to_str().unwrap();
+    assert!(
+        call(&["cluster", "certificate", "member", made, "4"])
+            .status
+            .success()
+    );
+    world.run_member(4, None);
+    let address = world.addresses[3].clone();
+    for _ in 0..2 {
+        assert_eq!(world.says(&["add", "4", &address])["added"], 4);
+    }
+    let status = world.says(&["status"]);
+    assert_eq!(ids(&status, |member| member["voter"] == true), [1, 2, 3, 4]);
+    assert!(ids(&status, |member| member["error"].is_string()).is_empty());
+    let elsewhere = world.refuses(&["add", "4", "127.0.0.1:1"]);
+    assert!(elsewhere.contains(&address), "{elsewhere}");
+
+    assert_eq!(world.says(&["remove", "4"])["removed"], 4);
+    assert_eq!(ids(&world.says(&["status"]), |_| true), [1, 2, 3]);
+    let unknown = world.refuses(&["remove", "4"]);
+    assert!(unknown.contains("there is no member 4"), "{unknown}");
+    let unknown = world.refuses(&["transfer", "9"]);
+    assert!(unknown.contains("member 9"), "{unknown}");
+    world.stop();
+}
+
+#[test]
+fn a_member_that_is_gone_is_shown_as_such() {
+    let mut world = World::start();
+    let stopped = world.serving.remove(2);
+    world.runtime.block_on(stopped.stop());
+    let leading = world.serving[0].member().wait_leader();
+    world.runtime.block_on(leading).unwrap();
+    let status = world.says(&["status"]);
+    assert_eq!(ids(&status, |member| member["error"].is_string()), [3]);
+    let config = world.of("operator/filegridctl.toml");
+    let output = call(&["--config", config.to_str().unwrap(), "cluster", "status"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with("cluster filegrid, term "), "{text}");
+    assert!(lines[3].contains("cannot be asked"), "{text}");
+    while let Some(serving) = world.serving.pop() {
+        world.runtime.block_on(serving.stop());
+    }
+    let why = world.refuses(&["status"]);
+    for member in ["member 1: ", "member 2: ", "member 3: "] {
+        assert!(why.contains(member), "{why}");
+    }
+}
+
+#[test]
+fn who_is_no_operator_changes_nothing() {
+    let world = World::start();
+    let made = world.of("");
+    let node = "00c0ffee00c0ffee";
+    assert!(
+        call(&["cluster", "certificate", "node", made.to_str().unwrap(), node])
+            .status
+            .success()
+    );
+    let config = world.of("operator/filegridctl.toml");
+    let with = |directory: &Path, command: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_filegridctl"));
+        program
+            .args(["--json", "--config", config.to_str().unwrap(), "cluster"])
+            .args(command);
+        for (key, file) in [
+            ("TLS_AUTHORITY", "authority.pem"),
+            ("TLS_CERTIFICATE", "certificate.pem"),
+            ("TLS_KEY", "key.pem"),
+        ] {
+            program.env(format!("FILEGRIDCTL_{key}"), directory.join(file));
+        }
+        program.output().unwrap()
+    };
+    // What a node has does not make it an operator.
+    let refused = refusal(&with(&world.of(&format!("node-{node}")), &["remove", "3"]));
+    assert!(refused.contains("operator"), "{refused}");
+    // Nor does a certificate of another authority.
+    let other = world.directory.path().join("other");
+    let init = [
+        "cluster",
+        "init",
+        other.to_str().unwrap(),
+        "--members",
+        "1@127.0.0.1:1",
+    ];
+    assert!(call(&init).status.success());
+    refusal(&with(&other.join("operator"), &["status"]));
+    // Who has it may.
+    assert!(with(&world.of("operator"), &["status"]).status.success());
+    world.stop();
+}
+
+#[test]
+fn nothing_that_was_made_is_replaced() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let made = directory.path().join("made");
+    let made = made.to_str().unwrap();
+    let init = [
+        "--json",
+        "cluster",
+        "init",
+        made,
+        "--members",
+        "1@one.example.com:8090",
+    ];
+    assert!(call(&init).status.success());
+    let key = Path::new(made).join("authority.key");
+    let mode = std::fs::metadata(&key).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let text = std::fs::read_to_string(&key).unwrap();
+    let refused = refusal(&call(&init));
+    assert!(refused.contains("authority.key"), "{refused}");
+    let refused = refusal(&call(&["--json", "cluster", "certificate", "member", made, "1"]));
+    assert!(refused.contains("member-1"), "{refused}");
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), text);
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = directory.path().join("made");
+    let made = made.to_str().unwrap();
+    for (arguments, named) in [
+        (
+            &["cluster", "init", made, "--members", "here"][..],
+            "1@10.0.0.1:8090",
+        ),
+        (&["cluster", "init", made, "--members", "1@a:1,1@b:2"], "twice"),
+        (&["cluster", "init", made, "--members", "1@a"], "port"),
+        (
+            &["cluster", "certificate", "node", made, "seven"],
+            "00c0ffee00c0ffee",
+        ),
+        (&["cluster", "certificate", "member", made, "1"], "authority.key"),
+        (&["cluster", "status"], "tls_authority"),
+        (&["--config", made, "cluster", "status"], made),
+    ] {
+        let mut all = vec!["--json"];
+        all.extend(arguments);
+        let said = refusal(&call(&all));
+        assert!(said.contains(named), "{said}");
+    }
+    assert!(!Path::new(made).exists(), "what was refused has made nothing");
+}
