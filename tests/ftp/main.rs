@@ -9,6 +9,7 @@ mod commands;
 mod faults;
 mod hostile;
 mod partials;
+mod sequences;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../rest/support.rs"]
 mod support;

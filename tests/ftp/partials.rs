@@ -46,7 +46,7 @@ fn size(ftp: &mut Ftp, name: &str) -> usize {
 
 /// Asks until it has come to that: what the server does in its own time.
 #[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
-fn until(mut ask: impl FnMut() -> bool) {
+pub(crate) fn until(mut ask: impl FnMut() -> bool) {
     for _ in 0..600 {
         if ask() {
             return;
