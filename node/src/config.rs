@@ -86,6 +86,8 @@ pub struct Raw {
     pub unshipped_max_mib: u64,
     /// Or when the cluster has not taken some for so long.
     pub unshipped_max_s: u64,
+    /// Writes and logins are refused when the cluster was not heard of for so long.
+    pub metadata_cut_off_s: u64,
     /// From one comparison of the rows with the cluster's to the next; 0: none, but after losses.
     pub metadata_compare_s: u64,
     /// Shards; 0: one a core.
@@ -164,6 +166,7 @@ impl Default for Raw {
             metadata_plain_text: false,
             unshipped_max_mib: 8192,
             unshipped_max_s: 3600,
+            metadata_cut_off_s: 600,
             metadata_compare_s: 600,
             shards: 0,
             durability: "commit".to_owned(),
@@ -330,6 +333,9 @@ fn check(raw: Raw) -> Result<Config, String> {
     };
     if !(8..=1024).contains(&raw.log_segment_mib) {
         return Err("log_segment_mib: 8 to 1024".to_owned());
+    }
+    if !(1..=600).contains(&raw.metadata_cut_off_s) {
+        return Err("metadata_cut_off_s: 1 to 600".to_owned());
     }
     if raw.log_reserve_segments < 2 {
         return Err("log_reserve_segments: at least 2, one for deletes and one for compaction".to_owned());
@@ -502,6 +508,7 @@ mod tests {
             ("FILEGRID_SHARDS", "many", "FILEGRID_SHARDS"),
             ("FILEGRID_DURABILITY", "maybe", "durability"),
             ("FILEGRID_LOG_SEGMENT_MIB", "1", "log_segment_mib"),
+            ("FILEGRID_METADATA_CUT_OFF_S", "601", "metadata_cut_off_s"),
             ("FILEGRID_FTP_TLS", "maybe", "ftp_tls"),
             ("FILEGRID_FTP_ACTIVE", "maybe", "FILEGRID_FTP_ACTIVE"),
             ("FILEGRID_FTP_PASSIVE_PORTS", "80-90", "ftp_passive_ports"),

@@ -61,8 +61,11 @@ impl Housekeeping<'_> {
             self.look_at_space().await;
             self.store.remove_abandoned().await;
             for (log, owner) in self.owners {
-                let health = health_of(owner, self.config);
-                owner.set_full(health.full);
+                let health = LogHealth {
+                    cut_off: self.registrar.is_cut_off(),
+                    ..health_of(owner, self.config)
+                };
+                owner.set_full(health.full || health.cut_off);
                 self.health.note_log(*log, health);
                 let mut done = tidy(owner, turn).await;
                 if done.is_ok() && turn.is_multiple_of(4) {
@@ -114,6 +117,7 @@ fn health_of(owner: &Owner, config: &Config) -> LogHealth {
         closed: owner.is_closed(),
         full: lag_ms / 1000 >= config.raw.unshipped_max_s
             || unshipped_bytes >> 20 >= config.raw.unshipped_max_mib,
+        cut_off: false,
         unshipped_bytes,
         unshipped_changes: progress.applied().saturating_sub(progress.shipped()),
         lag_ms,
@@ -150,7 +154,10 @@ pub(crate) async fn tidy(owner: &Rc<Owner>, turn: u64) -> Result<(), StoreError>
 async fn tend_keys(registrar: &Registrar, config: &Config) {
     let age_s = config.raw.key_rotation_days * 86_400;
     let tended = registrar.tend_keys(clock::now_s(), age_s, config.raw.token_lifetime_s);
-    if let Err(error) = tended.await {
+    // That the cluster is away is said already; a key is due long before the one before is of no more use.
+    if let Err(error) = tended.await
+        && !error.retry_helps()
+    {
         tracing::error!(%error, "cannot rotate the signing keys");
     }
 }

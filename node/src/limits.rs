@@ -125,8 +125,21 @@ pub const SHIP_RETRY_MIN_MS: u64 = 20;
 pub const SHIP_RETRY_MAX_MS: u64 = 1000;
 /// How often a node that has nothing to ship says so, to members elsewhere: what its silence adds to what they know.
 pub const SHIP_SIGN_MS: u64 = 1000;
-/// How often a node looks whether the cluster knows its associations.
-pub const HOMES_LOOK_MS: u64 = 250;
+/// How often a member of a node's own is held against its registry although that has not changed.
+pub const REGISTRY_SIGN_MS: u64 = filegrid_meta::limits::REGISTRY_SIGN_MS;
+/// A member elsewhere that says nothing of the registry for so long is left for another.
+pub const REGISTRY_SILENT_MS: u64 = 3 * REGISTRY_SIGN_MS;
+/// How often it is looked whether the command line asks for changes of the registry.
+pub const REGISTRY_INBOX_LOOK_MS: u64 = 250;
+/// How long a change of the registry waits for the cluster to let the node in, and then for the node to be told of it.
+pub const REGISTER_PATIENCE_MS: u64 = 5000;
+/// How often at most it is noted that the copy of the registry is still the cluster's: by so much less a restarted node may
+/// serve by it.
+pub const REGISTRY_CONFIRMED_SAVE_MS: i64 = 10_000;
+/// When clients are told to come again that are refused because the node is cut off from the cluster.
+pub const CUT_OFF_RETRY_S: u64 = 5;
+/// How long the first start of a node waits for its cluster.
+pub const JOIN_PATIENCE_S: u64 = 30;
 /// When clients are told to come again while the cluster is too far behind.
 pub const BEHIND_RETRY_S: u64 = 5;
 /// How long a listing waits for the event of `After`: part of the wire contract.
@@ -186,7 +199,7 @@ pub const TOKENS_MAX_COUNT: usize = 10_000;
 pub const PASSWORD_MAX_BYTES: usize = 1024;
 /// Connections to the operator's API.
 pub const OPERATORS_MAX_COUNT: usize = 64;
-/// Changes of the registry that may wait: some seconds of work for the one thread that does them.
+/// Secrets of accounts and API users that may wait to be hashed: some seconds of work for the one thread that does it.
 pub const REGISTRY_CHANGES_WAITING_MAX_COUNT: usize = 64;
 /// Least bytes of a body in a stall window, either direction: slower is no transfer.
 pub const STALL_MIN_BYTES: u64 = 1024;

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use futures::channel::mpsc as asynchronous;
 
 use crate::api::Prepared;
-use crate::auth::{self, First, Login, Registrar};
-use crate::cluster::{Cluster, Us};
+use crate::auth::{self, First, Login, Registrar, RegistryFile};
+use crate::cluster::{Cluster, Place, Us};
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
 use crate::ftp::PublicAddresses;
@@ -27,7 +28,7 @@ use crate::store::log::Position;
 use crate::store::rows::{FjallRows, Rows};
 use crate::store::{AllPins, Shared, Starts, State, log_directory};
 use crate::tls::Tls;
-use crate::{clock, ring};
+use crate::{clock, cluster, ring};
 
 /// A shard's thread; it ends with where its logs end.
 type ShardThread = std::thread::JoinHandle<Result<Vec<(u8, Position)>, String>>;
@@ -40,6 +41,7 @@ struct Ssh {
 
 /// A node that serves.
 pub struct Node {
+    registry: Arc<RegistryFile>,
     starts: Arc<Starts>,
     /// Number of its logs.
     logs: u8,
@@ -68,26 +70,27 @@ impl Node {
         drop(reserve(config.addresses)?);
         let lock = prepare_data(&config.data)?;
         let state = next_state(&config)?;
-        let (registry, first) = auth::open_registry(&config.data, clock::now_s())?;
+        let (registry, first) = open_registry(&config, state.node)?;
         if let Some(first) = &first {
             show(first);
         }
         registry
-            .watch()
-            .map_err(|error| format!("cannot watch the registry: {error}"))?;
+            .keep()
+            .map_err(|error| format!("cannot keep the registry: {error}"))?;
         let login = Login::start(
             Arc::clone(&registry),
             config.raw.login_threads as usize,
             config.raw.logins_waiting_max as usize,
             config.raw.token_lifetime_s,
         )?;
-        let registrar = Registrar::start(Arc::clone(&registry))?;
         let us = Us {
             node: state.node,
             logs: state.logs,
             registry: Arc::clone(&registry),
+            data: config.data.clone(),
         };
         let cluster = Cluster::start(config.metadata.clone(), us)?;
+        let registrar = Registrar::start(Arc::clone(&registry), Arc::clone(&cluster) as _)?;
         let rows: Arc<dyn Rows> =
             Arc::new(FjallRows::open(&config.data.join("tree")).map_err(|error| error.to_string())?);
         let shards = usize::from(config.shards);
@@ -205,6 +208,7 @@ impl Node {
         drop(reserved);
         write_ports(&config.data, addresses).map_err(|error| format!("cannot write ports.json: {error}"))?;
         Ok(Self {
+            registry,
             starts,
             logs,
             shards: threads,
@@ -243,7 +247,8 @@ impl Node {
         saved
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;
-        self.cluster.stop()
+        self.cluster.stop()?;
+        self.registry.save()
     }
 
     /// Logs where it listens, and the fingerprint of a certificate that nobody has configured.
@@ -306,6 +311,29 @@ impl Node {
         }
         Ok(())
     }
+}
+
+/// The registry as this node knows it. Where there is none, it is asked of the cluster, unless that begins with this node;
+/// where that has none either, one is made, and its keys come back.
+fn open_registry(config: &Config, node: u64) -> Result<(Arc<RegistryFile>, Option<First>), String> {
+    let (is_elsewhere, is_new) = match &config.metadata {
+        Place::Embedded(meta) => (false, !meta.exists()),
+        Place::Members { .. } => (true, false),
+    };
+    let mut first = None;
+    let registry = RegistryFile::open(&config.data, || {
+        let make = || auth::first_registry(clock::now_s());
+        let (registry, made) = if is_new {
+            make().map(|(registry, made)| (registry, Some(made)))?
+        } else {
+            cluster::join(&config.metadata, node, make)?
+        };
+        first = made;
+        Ok(registry)
+    })?;
+    let patience = Duration::from_secs(config.raw.metadata_cut_off_s);
+    registry.serve(node, is_elsewhere.then_some(patience));
+    Ok((registry, first))
 }
 
 /// Makes `DATA` for its owner alone, durably, and locks it.

@@ -142,7 +142,7 @@ async fn live(
         let cluster = Arc::clone(&cluster);
         ring::spawn(Feeder::new(Rc::clone(owner), *log, cluster, compare_every).run());
     }
-    ensure_roots(&owners, &store, &registry).await?;
+    ensure_roots(&owners, &store, &cluster).await?;
     for ((log, requests), (_, owner)) in owned.into_iter().zip(&owners) {
         tracing::debug!(log, shard = number, "owner open");
         ring::spawn(Store::serve(Rc::clone(owner), requests, Rc::clone(&spawn)));
@@ -415,17 +415,14 @@ async fn open_owners(
     Ok(owners)
 }
 
-async fn ensure_roots(
-    owners: &[(u8, Rc<Owner>)],
-    store: &Store,
-    registry: &RegistryFile,
-) -> Result<(), String> {
-    for tenant in registry.current().tenants() {
-        let association = tenant.association().key;
-        let key = *association.as_bytes();
+async fn ensure_roots(owners: &[(u8, Rc<Owner>)], store: &Store, cluster: &Cluster) -> Result<(), String> {
+    for key in cluster.associations() {
         for (_, owner) in owners.iter().filter(|(log, _)| store.log_of(&key) == *log) {
             let made = owner.ensure_root(key).await;
-            made.map_err(|error| format!("cannot make the root of {association}: {error}"))?;
+            made.map_err(|error| {
+                let association = uuid::Uuid::from_bytes(key);
+                format!("cannot make the root of {association}: {error}")
+            })?;
         }
     }
     Ok(())

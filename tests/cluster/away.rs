@@ -2,13 +2,16 @@
 
 use serde_json::json;
 
-use crate::member::{Member, event_of, tree_with};
-use crate::support::{noise, until};
+use crate::member::{Member, event_of, old_registry, tree_with};
+use crate::support::{Server, noise, until};
 
 #[test]
 fn a_node_takes_nothing_before_it_is_let_in_and_goes_on_afterwards() {
     let mut member = Member::new();
-    let mut server = member.node(&[]);
+    let mut before = Server::start();
+    before.terminate();
+    assert!(before.wait_for_end().success());
+    let mut server = member.second_node(&before, &[], Some(&old_registry(&before)));
     server.tolerate("the metadata cluster is away");
     let refused = server.upload(&[("f", "early", b"1")], None);
     refused.is_problem(503);

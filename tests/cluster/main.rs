@@ -5,9 +5,13 @@
 
 mod away;
 mod compare;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../ftp/client.rs"]
+mod ftp;
 mod grow;
 mod member;
 mod poll;
+mod registry;
 mod secure;
 mod ship;
 #[allow(dead_code, reason = "other tests use the rest")]

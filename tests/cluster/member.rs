@@ -10,7 +10,7 @@ use filegrid_meta::nodes::Event;
 use filegrid_meta::serve::Serving;
 use filegrid_meta::store::{Command, Reply, Store};
 use filegrid_meta::wire::Security;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Reply as Answer, Server};
 
@@ -93,13 +93,39 @@ impl Member {
     /// A node that goes to this member.
     pub(crate) fn node(&self, settings: &[(&str, &str)]) -> Server {
         let members = self.name();
-        let mut all = vec![
-            ("metadata_members", members.as_str()),
-            ("metadata_plain_text", "true"),
-        ];
-        all.extend(settings);
-        Server::start_with(&all)
+        Server::start_with(&with_members(&members, settings))
     }
+
+    /// Another node that goes to this member, with the keys of the first; see [`Server::sibling`].
+    pub(crate) fn second_node(
+        &self,
+        first: &Server,
+        settings: &[(&str, &str)],
+        registry: Option<&Value>,
+    ) -> Server {
+        let members = self.name();
+        first.sibling(&with_members(&members, settings), registry)
+    }
+}
+
+fn with_members<'a>(members: &'a str, settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut all = vec![("metadata_members", members), ("metadata_plain_text", "true")];
+    all.extend(settings);
+    all
+}
+
+/// The registry of a node that stands still, as one had it before there were clusters: of nobody else, and at home nowhere.
+pub(crate) fn old_registry(server: &Server) -> Value {
+    let text = std::fs::read(server.data().join("registry.json")).unwrap();
+    let mut registry: Value = serde_json::from_slice(&text).unwrap();
+    let rows = registry["rows"].as_array_mut().unwrap();
+    rows.retain(|row| row.get("TakenOver").is_none() && row.get("Chain").is_none());
+    for row in rows {
+        if let Some(association) = row.get_mut("Association") {
+            association["home"] = Value::Null;
+        }
+    }
+    registry
 }
 
 /// The change that an answer tells of.

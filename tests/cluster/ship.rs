@@ -121,6 +121,7 @@ fn a_cluster_that_has_lost_everything_is_told_all_again() {
     let mut server = member.node(&[]);
     server.tolerate("the metadata cluster is away");
     server.announce("the cluster lacks changes that the log does not have any more");
+    server.announce("the metadata cluster has lost its registry");
     let payload = noise(120 << 10, 1);
     for number in 0..160 {
         server.put(&format!("/gone/f{number}"), &payload);

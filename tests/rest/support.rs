@@ -65,6 +65,27 @@ impl Server {
         server
     }
 
+    /// Another node of the same cluster, which has the keys of this one, and begins with nothing or with a registry.
+    #[allow(dead_code, reason = "tests of the cluster need it")]
+    pub(crate) fn sibling(&self, settings: &[(&str, &str)], registry: Option<&Value>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        if let Some(registry) = registry {
+            std::fs::create_dir(&data).unwrap();
+            std::fs::write(data.join("registry.json"), registry.to_string()).unwrap();
+        }
+        let settings = settings
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        let mut server = Self::on(&data, settings, |_| {});
+        server.directory = Some(directory);
+        server.keys.clone_from(&self.keys);
+        server.operator_token.clone_from(&self.operator_token);
+        server.token = server.login(&server.keys);
+        server
+    }
+
     fn on(data: &Path, settings: Vec<(String, String)>, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_filegrid"));
         command.arg("--data").arg(data).args([
@@ -233,7 +254,7 @@ impl Server {
     }
 
     /// What a command prints that works on the server's data.
-    fn run(&self, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_filegrid"));
         let output = command
             .args(arguments)

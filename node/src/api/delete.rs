@@ -9,7 +9,7 @@ use crate::http::exchange::Exchange;
 
 impl Api {
     pub(super) async fn delete(&self, exchange: &mut Exchange) -> Result<(), Error> {
-        let principal = self.principal(exchange, Scope::FileDelete)?;
+        let principal = self.principal_at_home(exchange, Scope::FileDelete)?;
         let request: request::FileList = request::read(exchange).await?;
         let paths = request
             .paths

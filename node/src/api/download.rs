@@ -27,6 +27,7 @@ impl Api {
         if !principal.scopes.has(Scope::Edge) {
             principal.require(Scope::FileRead)?;
         }
+        self.registrar.check_home(&principal.association)?;
         let opened = self.open_asked(exchange, &principal)?;
         let (row, content, name) = opened;
         let etag = format!("\"{:x}-{:x}\"", row.version, row.size);

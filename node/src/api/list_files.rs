@@ -23,7 +23,7 @@ struct Entry<'a> {
 
 impl Api {
     pub(super) async fn list_files(&self, exchange: &mut Exchange) -> Result<(), Error> {
-        let principal = self.principal(exchange, Scope::FileList)?;
+        let principal = self.principal_at_home(exchange, Scope::FileList)?;
         let request: request::Params = request::read(exchange).await?;
         let path = path_of(&principal, request.path.as_deref().unwrap_or("/"))?;
         let view = self.store.view();

@@ -9,7 +9,7 @@ use crate::http::exchange::Exchange;
 
 impl Api {
     pub(super) async fn make_dir(&self, exchange: &mut Exchange) -> Result<(), Error> {
-        let principal = self.principal(exchange, Scope::FileCreate)?;
+        let principal = self.principal_at_home(exchange, Scope::FileCreate)?;
         let request: request::Params = request::read(exchange).await?;
         let path = path_of(&principal, request.path.as_deref().unwrap_or("/"))?;
         let command = Command::MakeDir {

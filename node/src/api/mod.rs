@@ -163,6 +163,13 @@ impl Api {
         Ok(principal)
     }
 
+    /// As [`Self::principal`], for what is asked of files that have to be on this node.
+    fn principal_at_home(&self, exchange: &Exchange, scope: Scope) -> Result<Rc<Principal>, Error> {
+        let principal = self.principal(exchange, scope)?;
+        self.registrar.check_home(&principal.association)?;
+        Ok(principal)
+    }
+
     /// The head of an answer.
     fn head(&self, exchange: &Exchange, status: u16) -> ReplyHead {
         self.with_cors(exchange, ReplyHead::new(status))

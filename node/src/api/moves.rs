@@ -24,7 +24,7 @@ struct Move {
 
 impl Api {
     pub(super) async fn moves(&self, exchange: &mut Exchange) -> Result<(), Error> {
-        let principal = self.principal(exchange, Scope::FileRename)?;
+        let principal = self.principal_at_home(exchange, Scope::FileRename)?;
         let request: MoveList = request::read(exchange).await?;
         let moves = request
             .moves

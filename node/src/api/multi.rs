@@ -19,7 +19,7 @@ use crate::send::send;
 
 impl Api {
     pub(super) async fn multi(&self, exchange: &mut Exchange) -> Result<(), Error> {
-        let principal = self.principal(exchange, Scope::FileRead)?;
+        let principal = self.principal_at_home(exchange, Scope::FileRead)?;
         let id = parameter(exchange.head(), "id")?;
         let download = self.prepared.get(&id, &principal);
         let download =

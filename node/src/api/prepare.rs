@@ -15,7 +15,7 @@ use crate::ring;
 
 impl Api {
     pub(super) async fn prepare(&self, exchange: &mut Exchange) -> Result<(), Error> {
-        let principal = self.principal(exchange, Scope::FileRead)?;
+        let principal = self.principal_at_home(exchange, Scope::FileRead)?;
         let request: request::FileList = request::read(exchange).await?;
         if request.paths.is_empty() {
             return Err(Error::BadRequest("Filelist is empty".to_owned()));

@@ -32,7 +32,7 @@ struct Mapping {
 
 impl Api {
     pub(super) async fn upload(&self, exchange: &mut Exchange) -> Result<(), Error> {
-        let principal = self.principal(exchange, Scope::FileCreate)?;
+        let principal = self.principal_at_home(exchange, Scope::FileCreate)?;
         if exchange.head().framing() == Framing::None {
             return Err(Error::LengthRequired);
         }

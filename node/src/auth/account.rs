@@ -65,13 +65,15 @@ impl Login {
     /// # Errors
     ///
     /// [`Error::Unauthorized`] for a wrong name or password and for a disabled account, which take equally long;
-    /// [`Error::TooManyRequests`] after too many of them; [`Error::Unavailable`] if too many log in at once.
+    /// [`Error::TooManyRequests`] after too many of them; [`Error::Unavailable`] if too many log in at once, or the node is cut
+    /// off from the cluster.
     pub async fn account(
         &self,
         login: &str,
         password: String,
         peer: IpAddr,
     ) -> Result<AccountPrincipal, Error> {
+        self.registry.check_contact()?;
         let found = self.registry.current().lookup(login).filter(Found::is_enabled);
         // Both names of an account count as one.
         let attempt = match &found {
@@ -104,8 +106,10 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// [`Error::Unauthorized`] unless the account is enabled and has this key.
+    /// [`Error::Unauthorized`] unless the account is enabled and has this key; [`Error::Unavailable`] if the node is cut off
+    /// from the cluster.
     pub fn account_with_key(&self, login: &str, blob: &[u8]) -> Result<AccountPrincipal, Error> {
+        self.registry.check_contact()?;
         let found = self.registry.current().lookup(login).filter(Found::is_enabled);
         let found = found.filter(|found| found.account.accepts_key(blob));
         let found =

@@ -21,8 +21,8 @@ pub struct FirstKeys {
 pub struct First {
     /// Keys of the first API user.
     pub keys: FirstKeys,
-    /// Opens the operator's API.
-    pub operator_token: String,
+    /// Opens the operator's API; `None` where another token does.
+    pub operator_token: Option<String>,
 }
 
 /// A command that makes an API user with new keys. Hashes, so it takes some 20 ms.
@@ -58,7 +58,7 @@ pub(crate) fn new_user(
 /// # Errors
 ///
 /// If the system gives no random bytes.
-pub(super) fn first_registry(now_s: u64) -> Result<(Registry, First), String> {
+pub fn first_registry(now_s: u64) -> Result<(Registry, First), String> {
     let mut registry = Registry::default();
     let key = Uuid::new_v4();
     let name = "first".to_owned();
@@ -77,5 +77,9 @@ pub(super) fn first_registry(now_s: u64) -> Result<(Registry, First), String> {
     ] {
         registry.apply(&command).map_err(|refusal| refusal.to_string())?;
     }
-    Ok((registry, First { keys, operator_token }))
+    let first = First {
+        keys,
+        operator_token: Some(operator_token),
+    };
+    Ok((registry, first))
 }

@@ -66,8 +66,9 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// Malformed requests, wrong credentials, too many of them.
+    /// Malformed requests, wrong credentials, too many of them; a node that is cut off from the cluster.
     pub async fn login(&self, json: &[u8], peer: IpAddr) -> Result<Vec<u8>, Error> {
+        self.registry.check_contact()?;
         let credentials: Credentials =
             serde_json::from_slice(json).map_err(|error| Error::BadRequest(format!("the body: {error}")))?;
         let now_s = clock::now_s();

@@ -6,6 +6,7 @@
 mod account;
 mod brute;
 mod first;
+mod inbox;
 mod keys;
 mod login;
 mod operator;
@@ -24,13 +25,15 @@ use std::sync::Arc;
 pub use filegrid_meta::registry::{Scope, Scopes};
 
 pub use self::account::AccountPrincipal;
+pub use self::first::first_registry;
 pub(crate) use self::first::new_user;
 pub use self::first::{First, FirstKeys};
+pub(crate) use self::inbox::{Asked, ask, waiting as waiting_changes};
 pub use self::login::Login;
 pub(crate) use self::operator::new_operator_token;
-pub use self::registrar::Registrar;
-pub use self::registry::RegistryFile;
-pub(crate) use self::registry::{apply_to_data, read_data};
+pub use self::registrar::{Authority, Registrar};
+pub(crate) use self::registry::read_data;
+pub use self::registry::{RegistryFile, has_registry};
 pub use self::token::{Authenticator, Principal};
 
 /// Opens the registry of a `DATA`. At the first start it is made, with one association and one user who may do

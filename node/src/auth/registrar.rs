@@ -1,8 +1,9 @@
-//! Changes to the registry, off the shards: a change hashes secrets and waits for the disk.
+//! Changes to the registry: the cluster decides them, secrets are hashed off the shards.
 
 use std::sync::Arc;
 
 use filegrid_meta::registry::{Command, Outcome, Refusal, Registry, Scopes, UserChange};
+use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use super::first::{FirstKeys, new_user};
@@ -12,9 +13,20 @@ use super::{keys, operator, secret};
 use crate::error::Error;
 use crate::limits::REGISTRY_CHANGES_WAITING_MAX_COUNT;
 
+/// Who decides changes of the registry.
+pub trait Authority: Send + Sync {
+    /// Decides a change; it is durable and in force on this node when that comes back.
+    ///
+    /// # Errors
+    ///
+    /// If the registry refuses it; [`Error::Unavailable`] if it cannot be decided now, or it is not known whether it was.
+    fn register(&self, command: Command) -> BoxFuture<'_, Result<Outcome, Error>>;
+}
+
 /// Changes the registry. Shared by all shards.
 pub struct Registrar {
     registry: Arc<RegistryFile>,
+    authority: Arc<dyn Authority>,
     /// A thread of its own, so that a flood of logins does not hold up the change that ends it.
     pool: Pool,
 }
@@ -23,10 +35,14 @@ impl Registrar {
     /// # Errors
     ///
     /// If no thread can be started.
-    pub fn start(registry: Arc<RegistryFile>) -> Result<Arc<Self>, String> {
+    pub fn start(registry: Arc<RegistryFile>, authority: Arc<dyn Authority>) -> Result<Arc<Self>, String> {
         let pool = Pool::start("registrar", 1, REGISTRY_CHANGES_WAITING_MAX_COUNT);
         let pool = pool.map_err(|error| error.to_string())?;
-        Ok(Arc::new(Self { registry, pool }))
+        Ok(Arc::new(Self {
+            registry,
+            authority,
+            pool,
+        }))
     }
 
     /// The registry as it is.
@@ -35,14 +51,28 @@ impl Registrar {
         self.registry.current()
     }
 
-    /// Applies a command; it is durable and in force on this node when this returns.
+    /// Whether nothing may be changed, since the cluster has not been heard of for too long.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.registry.is_cut_off()
+    }
+
+    /// See [`RegistryFile::check_home`].
     ///
     /// # Errors
     ///
-    /// If the registry refuses it or cannot be written, or too many wait already.
+    /// [`Error::Conflict`].
+    pub fn check_home(&self, association: &[u8; 16]) -> Result<(), Error> {
+        self.registry.check_home(association)
+    }
+
+    /// Has a change decided; it is durable and in force on this node when this returns.
+    ///
+    /// # Errors
+    ///
+    /// See [`Authority::register`].
     pub async fn submit(&self, command: Command) -> Result<Outcome, Error> {
-        let registry = Arc::clone(&self.registry);
-        self.pool.run(move || registry.apply(&command)).await?
+        self.authority.register(command).await
     }
 
     /// The hash of a secret.
@@ -109,7 +139,11 @@ impl Registrar {
     /// As for [`Registrar::submit`].
     pub async fn tend_keys(&self, now_s: u64, age_s: u64, token_s: u64) -> Result<(), Error> {
         for command in keys::due(&self.current(), now_s, age_s, token_s).map_err(Error::Internal)? {
-            self.submit(command).await?;
+            match self.submit(command).await {
+                // Another node was quicker.
+                Ok(_) | Err(Error::Conflict(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

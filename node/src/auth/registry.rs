@@ -1,24 +1,27 @@
-//! The registry of this node: `DATA/registry.json`, until a cluster holds it.
+//! The registry as this node knows it: the cluster's, with a copy in `DATA/registry.json`.
 //!
-//! The file is replaced, never changed in place, and looked at a few times a second, so a change by another process
-//! takes effect on live tokens within a second.
+//! A node starts with the copy and serves by it while the cluster is away. Until the cluster has taken over what a node had
+//! before, the file is the node's own.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use filegrid_meta::registry::{Command, Outcome, Registry, Row};
+use filegrid_meta::registry::{Registry, Row};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
+use crate::clock;
 use crate::error::Error;
+use crate::limits::{CUT_OFF_RETRY_S, REGISTRY_CONFIRMED_SAVE_MS};
 
-/// How often the file is looked at.
-const WATCH_INTERVAL: Duration = Duration::from_millis(250);
+/// How often it is looked whether the copy is behind. One that is large takes longer to write than that.
+const SAVE_INTERVAL: Duration = Duration::from_millis(100);
 /// Version of the file's layout.
 const FORMAT: u32 = 1;
 
@@ -28,13 +31,23 @@ struct Content {
     rows: Vec<Row>,
 }
 
-/// The registry's file and what was last read of it.
+/// The registry, in memory and as a file.
 pub struct RegistryFile {
     path: PathBuf,
     current: ArcSwap<Registry>,
     version: AtomicU64,
-    /// Held from reading the file to taking over what was read, so that an older one never follows a newer.
-    reading: Mutex<()>,
+    /// When it was last known to be the cluster's, in Unix milliseconds. In the file it is the time of its last change.
+    confirmed_ms: AtomicI64,
+    /// The node, and how long it takes writes and logins without that.
+    node: AtomicU64,
+    patience_ms: AtomicI64,
+    saved: Mutex<Saved>,
+}
+
+/// What the file has.
+struct Saved {
+    registry: Arc<Registry>,
+    confirmed_ms: i64,
 }
 
 impl RegistryFile {
@@ -53,16 +66,34 @@ impl RegistryFile {
                 registry
             }
         };
-        let file = Self {
+        let registry = Arc::new(registry);
+        // A clock that was set back does not lend the copy any time.
+        let confirmed_ms = changed_ms(&path)?.min(clock::now_ms());
+        Ok(Arc::new(Self {
             path,
-            current: ArcSwap::from_pointee(registry),
+            current: ArcSwap::new(Arc::clone(&registry)),
             version: AtomicU64::new(1),
-            reading: Mutex::default(),
-        };
-        Ok(Arc::new(file))
+            confirmed_ms: AtomicI64::new(confirmed_ms),
+            node: AtomicU64::new(0),
+            patience_ms: AtomicI64::new(i64::MAX),
+            saved: Mutex::new(Saved {
+                registry,
+                confirmed_ms,
+            }),
+        }))
     }
 
-    /// The registry as last read.
+    /// Says which node this is, and for how long it takes writes and logins without hearing from the cluster; `None`: for
+    /// ever, since the cluster is here.
+    pub fn serve(&self, node: u64, patience: Option<Duration>) {
+        let patience_ms = patience.map_or(i64::MAX, |patience| {
+            i64::try_from(patience.as_millis()).unwrap_or(i64::MAX)
+        });
+        self.node.store(node, Ordering::Release);
+        self.patience_ms.store(patience_ms, Ordering::Release);
+    }
+
+    /// The registry as last known.
     #[must_use]
     pub fn current(&self) -> Arc<Registry> {
         self.current.load_full()
@@ -74,65 +105,124 @@ impl RegistryFile {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Applies a command, durably, to what other processes have made of the registry. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// If the registry refuses it, or the file cannot be replaced.
-    pub fn apply(&self, command: &Command) -> Result<Outcome, Error> {
-        let outcome = apply_to(&self.path, command)?;
-        self.reload().map_err(Error::Disk)?;
-        Ok(outcome)
+    /// Puts another registry in force. The file follows by itself.
+    pub fn put(&self, registry: Arc<Registry>) {
+        if self.current.load().position() != registry.position() {
+            self.current.store(registry);
+            self.version.fetch_add(1, Ordering::AcqRel);
+        }
     }
 
-    /// Looks whether the file has changed.
+    /// Notes that this is the cluster's registry now.
+    pub fn confirm(&self) {
+        self.confirmed_ms.store(clock::now_ms(), Ordering::Release);
+    }
+
+    /// Whether the cluster has not been heard of for so long that nothing may be changed and nobody be logged in.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        let silent_ms = clock::now_ms().saturating_sub(self.confirmed_ms.load(Ordering::Acquire));
+        silent_ms >= self.patience_ms.load(Ordering::Acquire)
+    }
+
+    /// Refuses what a node may not do that is cut off from the cluster.
     ///
     /// # Errors
     ///
-    /// If it cannot be read; the last good registry stays in force.
-    pub fn reload(&self) -> Result<(), String> {
-        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let registry = read(&self.path)?.ok_or_else(|| format!("{} is gone", self.path.display()))?;
-        if **self.current.load() != registry {
-            self.current.store(Arc::new(registry));
-            self.version.fetch_add(1, Ordering::AcqRel);
+    /// [`Error::Unavailable`].
+    pub fn check_contact(&self) -> Result<(), Error> {
+        if self.is_cut_off() {
+            return Err(Error::Unavailable {
+                detail: "this node has not heard from the metadata cluster for too long to let anybody in"
+                    .to_owned(),
+                retry_after: Duration::from_secs(CUT_OFF_RETRY_S),
+            });
         }
         Ok(())
     }
 
-    /// Watches the file in a thread of its own, as long as the registry is in use.
+    /// Demands that the files of an association are on this node.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`], which names the node.
+    pub fn check_home(&self, association: &[u8; 16]) -> Result<(), Error> {
+        let (key, registry) = (Uuid::from_bytes(*association), self.current.load());
+        if registry.is_at_home(key, self.node.load(Ordering::Acquire)) {
+            return Ok(());
+        }
+        let home = registry.tenant(key).and_then(|tenant| tenant.association().home);
+        Err(Error::Conflict(match home {
+            Some(home) => format!(
+                "the files of this association are on node {:016x}: ask that one",
+                home.node
+            ),
+            None => "the files of this association are on no node".to_owned(),
+        }))
+    }
+
+    /// Brings the file up to date. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written; says why.
+    pub fn save(&self) -> Result<(), String> {
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current();
+        let confirmed_ms = self.confirmed_ms.load(Ordering::Acquire);
+        let is_new = !Arc::ptr_eq(&saved.registry, &current);
+        if is_new {
+            write(&self.path, &current)?;
+            saved.registry = current;
+        }
+        if is_new || confirmed_ms - saved.confirmed_ms >= REGISTRY_CONFIRMED_SAVE_MS {
+            confirm(&self.path, confirmed_ms)?;
+            saved.confirmed_ms = confirmed_ms;
+        }
+        Ok(())
+    }
+
+    /// Keeps the file up to date in a thread of its own, as long as the registry is in use.
     ///
     /// # Errors
     ///
     /// If no thread can be started.
     #[allow(clippy::disallowed_methods, reason = "a plain thread, which may sleep")]
-    pub fn watch(self: &Arc<Self>) -> std::io::Result<()> {
+    pub fn keep(self: &Arc<Self>) -> std::io::Result<()> {
         let weak = Arc::downgrade(self);
-        let look = move || {
-            let mut seen = None;
+        let keep = move || {
+            let mut said = None;
             while let Some(file) = weak.upgrade() {
-                let now = stamp(&file.path);
-                if now != seen {
-                    seen = now;
-                    if let Err(error) = file.reload() {
-                        tracing::error!(
-                            error,
-                            "the registry cannot be read; the last good one stays in force"
-                        );
+                let failed = file.save().err();
+                if failed != said {
+                    if let Some(error) = &failed {
+                        tracing::error!(error, "the copy of the registry is not kept");
                     }
+                    said = failed;
                 }
                 drop(file);
-                std::thread::sleep(WATCH_INTERVAL);
+                std::thread::sleep(SAVE_INTERVAL);
             }
         };
         std::thread::Builder::new()
             .name("registry".into())
-            .spawn(look)
+            .spawn(keep)
             .map(drop)
     }
 }
 
-/// The registry of a `DATA`, whether a node runs on it or not.
+/// Whether a `DATA` has a registry.
+///
+/// # Errors
+///
+/// If that cannot be told.
+pub fn has_registry(data: &Path) -> Result<bool, String> {
+    let path = path(data);
+    let known = path.try_exists();
+    known.map_err(|error| format!("{} cannot be read: {error}", path.display()))
+}
+
+/// The registry of a `DATA` as its node knew it last.
 ///
 /// # Errors
 ///
@@ -142,44 +232,22 @@ pub(crate) fn read_data(data: &Path) -> Result<Registry, String> {
     read(&path)?.ok_or_else(|| format!("there is no {}: start filegrid once", path.display()))
 }
 
-/// Applies a command to the registry of a `DATA`, whether a node runs on it or not.
-///
-/// # Errors
-///
-/// If the registry refuses it, or there is none or it cannot be replaced.
-pub(crate) fn apply_to_data(data: &Path, command: &Command) -> Result<Outcome, Error> {
-    apply_to(&path(data), command)
-}
-
-fn apply_to(path: &Path, command: &Command) -> Result<Outcome, Error> {
-    let lock = || -> std::io::Result<File> {
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(path.with_extension("lock"))?;
-        lock.lock()?;
-        Ok(lock)
-    };
-    let _lock = lock().map_err(|error| Error::Disk(format!("cannot lock the registry: {error}")))?;
-    let registry = read(path).map_err(Error::Disk)?;
-    let mut registry = registry.ok_or_else(|| Error::Disk(format!("{} is gone", path.display())))?;
-    let applied = registry.apply(command)?;
-    if !applied.rows.is_empty() {
-        write(path, &registry).map_err(Error::Disk)?;
-    }
-    Ok(applied.outcome)
-}
-
 fn path(data: &Path) -> PathBuf {
     data.join("registry.json")
 }
 
-fn stamp(path: &Path) -> Option<(u64, std::time::SystemTime)> {
-    use std::os::unix::fs::MetadataExt;
-    let about = std::fs::metadata(path).ok()?;
-    Some((about.ino(), about.modified().ok()?))
+fn changed_ms(path: &Path) -> Result<i64, String> {
+    let changed = std::fs::metadata(path).and_then(|about| about.modified());
+    let changed = changed.map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    let since = changed.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Ok(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn confirm(path: &Path, confirmed_ms: i64) -> Result<(), String> {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(confirmed_ms).unwrap_or(0));
+    let noted = File::options().write(true).open(path);
+    let noted = noted.and_then(|file| file.set_modified(time));
+    noted.map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }
 
 fn read(path: &Path) -> Result<Option<Registry>, String> {

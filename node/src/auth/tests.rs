@@ -1,18 +1,20 @@
 //! Tokens and logins against a registry on disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use filegrid_meta::registry::{AccountChange, Command, Edit, NewAccount, Registry, UserChange};
+use filegrid_meta::registry::{AccountChange, Command, Edit, NewAccount, Outcome, Registry, UserChange};
 use futures::executor::block_on;
+use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use super::*;
 use crate::error::Error;
 
 struct World {
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
     registry: Arc<RegistryFile>,
     login: Arc<Login>,
     keys: FirstKeys,
@@ -23,7 +25,7 @@ fn world(lifetime_s: u64) -> World {
     let (registry, keys) = open_registry(data.path(), 1).unwrap();
     let login = Login::start(Arc::clone(&registry), 2, 8, lifetime_s).unwrap();
     World {
-        _data: data,
+        data,
         registry,
         login,
         keys: keys.unwrap().keys,
@@ -31,6 +33,13 @@ fn world(lifetime_s: u64) -> World {
 }
 
 impl World {
+    /// Puts a change in force, as if the cluster had decided it.
+    fn apply(&self, command: &Command) {
+        let mut registry = (*self.registry.current()).clone();
+        registry.apply(command).unwrap();
+        self.registry.put(Arc::new(registry));
+    }
+
     fn try_login(&self, secret: &str) -> Result<String, Error> {
         let json = serde_json::json!({
             "AssociationKey": self.keys.association, "AccessKey": self.keys.access_key, "SecretKey": secret,
@@ -53,7 +62,7 @@ impl World {
             access_key: self.keys.access_key.clone(),
             change,
         };
-        self.registry.apply(&command).unwrap();
+        self.apply(&command);
     }
 
     /// Makes an FTP account; its password is `secret`.
@@ -68,9 +77,7 @@ impl World {
             enabled: true,
         };
         let association = self.keys.association;
-        self.registry
-            .apply(&Command::CreateAccount { association, account })
-            .unwrap();
+        self.apply(&Command::CreateAccount { association, account });
     }
 
     fn change_account(&self, change: AccountChange) {
@@ -80,7 +87,7 @@ impl World {
             id: 1,
             change,
         };
-        self.registry.apply(&command).unwrap();
+        self.apply(&command);
     }
 
     fn log_in(&self, login: &str, password: &str) -> Result<AccountPrincipal, Error> {
@@ -96,7 +103,7 @@ impl World {
             name: None,
             enabled: Some(false),
         };
-        self.registry.apply(&disable).unwrap();
+        self.apply(&disable);
     }
 }
 
@@ -227,12 +234,25 @@ fn unknown_and_missing_fields_are_named() {
     assert!(refused(r#"{"Colour":"red"}"#).contains("Colour"));
 }
 
+/// Decides for a registry that has no cluster.
+struct Here(Arc<RegistryFile>);
+
+impl Authority for Here {
+    fn register(&self, command: Command) -> BoxFuture<'_, Result<Outcome, Error>> {
+        let mut registry = (*self.0.current()).clone();
+        let done = registry.apply(&command).map(|applied| applied.outcome);
+        self.0.put(Arc::new(registry));
+        Box::pin(std::future::ready(done.map_err(Error::from)))
+    }
+}
+
 #[test]
 fn keys_rotate_without_ending_tokens() {
     let world = world(900);
     let token = world.token();
     let authenticator = Authenticator::new(Arc::clone(&world.registry));
-    let registrar = Registrar::start(Arc::clone(&world.registry)).unwrap();
+    let registry = Arc::clone(&world.registry);
+    let registrar = Registrar::start(Arc::clone(&registry), Arc::new(Here(registry))).unwrap();
     let day = 86_400;
     let tend = |now_s| {
         block_on(registrar.tend_keys(now_s, day, 900)).unwrap();
@@ -352,20 +372,119 @@ fn a_password_that_is_too_long_is_wrong() {
 }
 
 #[test]
-fn changes_by_other_processes_are_kept_and_seen() {
+fn the_copy_on_the_disk_follows() {
     let world = world(900);
-    let (association, version) = (world.keys.association, world.registry.version());
-    let (command, other) = new_user(association, Scopes::all(), "/", "").unwrap();
-    apply_to_data(world._data.path(), &command).unwrap();
+    let version = world.registry.version();
     world.account("joe", None);
     assert!(world.registry.version() > version);
+    world.registry.save().unwrap();
     let registry = world.registry.current();
-    assert!(registry.user(association, &other.access_key).is_some());
     assert!(registry.lookup("joe").is_some());
-    assert_eq!(read_data(world._data.path()).unwrap(), *registry);
-    let (again, keys) = open_registry(world._data.path(), 1).unwrap();
+    assert_eq!(read_data(world.data.path()).unwrap(), *registry);
+    let (again, keys) = open_registry(world.data.path(), 1).unwrap();
     assert_eq!(*again.current(), *registry);
     assert!(keys.is_none());
+    // The same once more is no change.
+    let version = world.registry.version();
+    world.registry.put(Arc::new((*registry).clone()));
+    assert_eq!(world.registry.version(), version);
+}
+
+#[test]
+fn what_the_command_line_asks_for_waits_in_order() {
+    let world = world(900);
+    let (association, data) = (world.keys.association, world.data.path());
+    assert!(waiting_changes(data).is_empty());
+    let (first, keys) = new_user(association, Scopes::all(), "/", "").unwrap();
+    let second = Command::SetOperator {
+        sha256: "0".repeat(64),
+    };
+    assert_eq!(ask(data, &first).unwrap(), Asked::Waits);
+    inbox::leave(data, &second).unwrap();
+    std::fs::write(data.join("registry.inbox/unfinished.new"), "{").unwrap();
+    std::fs::write(data.join("registry.inbox/z.json"), "{").unwrap();
+    let [one, two, three] = <[_; 3]>::try_from(waiting_changes(data)).ok().unwrap();
+    assert_eq!(
+        (one.command.clone().unwrap(), two.command.clone().unwrap()),
+        (first, second)
+    );
+    assert!(three.command.is_err());
+    world.apply(&one.command.clone().unwrap());
+    assert!(
+        world
+            .registry
+            .current()
+            .user(association, &keys.access_key)
+            .is_some()
+    );
+    [one, two, three].into_iter().for_each(inbox::Waiting::is_done);
+    assert!(waiting_changes(data).is_empty());
+    // What is known to be refused is not asked for.
+    let (nobody, _) = new_user(Uuid::new_v4(), Scopes::all(), "/", "").unwrap();
+    assert!(matches!(ask(data, &nobody), Err(Error::NotFound(_))));
+}
+
+#[test]
+fn a_node_that_is_cut_off_lets_nobody_in() {
+    let world = world(900);
+    world.account("joe", None);
+    let token = world.token();
+    let (long, none) = (Some(Duration::from_secs(600)), Some(Duration::ZERO));
+    world.registry.serve(1, long);
+    world.log_in("joe", "secret").unwrap();
+    world.registry.serve(1, none);
+    assert!(world.registry.is_cut_off());
+    assert!(matches!(
+        world.log_in("joe", "secret"),
+        Err(Error::Unavailable { .. })
+    ));
+    assert!(matches!(
+        world.login.account_with_key("joe", b""),
+        Err(Error::Unavailable { .. })
+    ));
+    assert!(matches!(
+        world.try_login(&world.keys.secret_key),
+        Err(Error::Unavailable { .. })
+    ));
+    // Who is in may read what there is.
+    let authenticator = Authenticator::new(Arc::clone(&world.registry));
+    check(&authenticator, &token).unwrap();
+    world.registry.serve(1, long);
+    world.registry.confirm();
+    world.log_in("joe", "secret").unwrap();
+    // How long it has been is known after a restart, too.
+    world.registry.save().unwrap();
+    let hour_ago = std::time::SystemTime::UNIX_EPOCH
+        + Duration::from_millis(u64::try_from(crate::clock::now_ms()).unwrap() - 3_600_000);
+    let file = std::fs::File::options()
+        .write(true)
+        .open(world.data.path().join("registry.json"));
+    file.unwrap().set_modified(hour_ago).unwrap();
+    let (again, _) = open_registry(world.data.path(), 1).unwrap();
+    assert!(!again.is_cut_off());
+    again.serve(1, long);
+    assert!(again.is_cut_off());
+    again.confirm();
+    assert!(!again.is_cut_off());
+}
+
+#[test]
+fn what_is_at_home_elsewhere_is_refused_by_name() {
+    let world = world(900);
+    let association = *world.keys.association.as_bytes();
+    world.registry.check_home(&association).unwrap();
+    world.apply(&Command::Place {
+        key: world.keys.association,
+        node: 0xc0ffee,
+        from: 0,
+    });
+    let refused = world.registry.check_home(&association);
+    assert!(
+        matches!(&refused, Err(Error::Conflict(text)) if text.contains("0000000000c0ffee")),
+        "{refused:?}"
+    );
+    world.registry.serve(0xc0ffee, None);
+    world.registry.check_home(&association).unwrap();
 }
 
 #[test]

@@ -109,8 +109,9 @@ pub fn add_user(config: &Config, user: &AddUser) -> Result<(), String> {
         _ => return Err("there is not one association: name it with --association".to_owned()),
     };
     let (command, keys) = auth::new_user(association, scopes, &user.root, "")?;
-    auth::apply_to_data(&config.data, &command).map_err(|error| error.to_string())?;
+    let asked = auth::ask(&config.data, &command).map_err(|error| error.to_string())?;
     print_keys(&keys);
+    tell(asked);
     Ok(())
 }
 
@@ -122,15 +123,25 @@ pub fn add_user(config: &Config, user: &AddUser) -> Result<(), String> {
 pub fn new_operator_token(config: &Config) -> Result<(), String> {
     auth::read_data(&config.data)?;
     let (command, token) = auth::new_operator_token()?;
-    auth::apply_to_data(&config.data, &command).map_err(|error| error.to_string())?;
+    let asked = auth::ask(&config.data, &command).map_err(|error| error.to_string())?;
     print_operator_token(&token);
+    tell(asked);
     Ok(())
+}
+
+#[allow(clippy::print_stderr, reason = "this is for who looks at what was asked for")]
+fn tell(asked: auth::Asked) {
+    if asked == auth::Asked::Waits {
+        eprintln!("This is in force when the node runs and the metadata cluster has taken it.");
+    }
 }
 
 /// Prints what a first start made.
 pub fn print_first(first: &First) {
     print_keys(&first.keys);
-    print_operator_token(&first.operator_token);
+    if let Some(token) = &first.operator_token {
+        print_operator_token(token);
+    }
 }
 
 #[allow(clippy::print_stdout, reason = "this is what was asked for")]

@@ -3,6 +3,8 @@
 //! A thread of its own runs what needs tokio. Shards ask it by messages and wait for answers on their own rings; nothing
 //! on the way of an upload waits for it.
 
+mod join;
+mod registry;
 mod rows;
 mod session;
 mod tree;
@@ -14,9 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use filegrid_meta::nodes::{Event, Homes, ListRequest, Page};
+use filegrid_meta::nodes::{Event, ListRequest, Page};
 use filegrid_meta::raft::Client;
+use filegrid_meta::registry::{Command, Outcome};
 use filegrid_meta::serve::Serving;
 use filegrid_meta::store::Store;
 use filegrid_meta::wire::{Destination, Dialer, Identity, Security};
@@ -32,6 +34,7 @@ use crate::error::Error;
 use crate::limits::LIST_RETRY_S;
 use crate::store::Progress;
 
+pub use self::join::join;
 pub use self::tree::Tree;
 
 /// Where the cluster is.
@@ -56,8 +59,10 @@ pub struct Us {
     pub node: u64,
     /// Number of its logs.
     pub logs: u8,
-    /// Its associations.
+    /// The registry as it knows it.
     pub registry: Arc<RegistryFile>,
+    /// Where the command line leaves what it asks for.
+    pub data: PathBuf,
 }
 
 /// Changes of a log, on their way to the cluster.
@@ -113,6 +118,10 @@ enum Request {
         reply: oneshot::Sender<Result<Page, Error>>,
     },
     Rows(Ask),
+    Register {
+        command: Command,
+        reply: oneshot::Sender<Result<Outcome, Error>>,
+    },
 }
 
 /// The way to the cluster.
@@ -123,8 +132,6 @@ pub struct Cluster {
     /// The embedded member's machine, once it is open: read without asking anybody.
     store: Arc<OnceLock<Arc<Store>>>,
     registry: Arc<RegistryFile>,
-    /// What the cluster has at home here.
-    homes: Arc<ArcSwap<Homes>>,
     logs: Mutex<BTreeMap<u8, Arc<Progress>>>,
     running: Mutex<Option<Running>>,
 }
@@ -148,14 +155,12 @@ impl Cluster {
         let (node, is_embedded) = (us.node, matches!(place, Place::Embedded(_)));
         let opened = Arc::clone(&store);
         let registry = Arc::clone(&us.registry);
-        let homes = Arc::new(ArcSwap::default());
-        let known = Arc::clone(&homes);
         let thread = std::thread::Builder::new().name("metadata".to_owned());
         let thread = thread.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let ended = match runtime {
                 Ok(runtime) => {
-                    let session = |way| Session::new(way, us, known);
+                    let session = |way| Session::new(way, us);
                     runtime.block_on(live(place, node, session, &opened, asked, stopped))
                 }
                 Err(error) => Err(format!("cannot start a runtime: {error}")),
@@ -171,7 +176,6 @@ impl Cluster {
             requests,
             store,
             registry,
-            homes,
             logs: Mutex::default(),
             running: Mutex::new(Some(Running { stop, thread })),
         }))
@@ -181,6 +185,12 @@ impl Cluster {
     #[must_use]
     pub fn is_embedded(&self) -> bool {
         self.is_embedded
+    }
+
+    /// Whether a cluster has ever let this node in.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.registry.current().is_taken_over(self.node)
     }
 
     /// Whether it still runs. It ends by itself only when it cannot go on.
@@ -207,13 +217,13 @@ impl Cluster {
             .map_err(|_| "the metadata member has died".to_owned())
     }
 
-    /// Associations of this node.
+    /// Associations whose files are on this node.
     #[must_use]
     pub fn associations(&self) -> Vec<[u8; 16]> {
         let registry = self.registry.current();
-        let tenants = registry.tenants();
-        tenants
-            .map(|tenant| *tenant.association().key.as_bytes())
+        let keys = registry.tenants().map(|tenant| tenant.association().key);
+        keys.filter(|key| registry.is_at_home(*key, self.node))
+            .map(|key| *key.as_bytes())
             .collect()
     }
 
@@ -266,6 +276,27 @@ fn away(why: impl std::fmt::Display) -> Error {
     }
 }
 
+/// Opens the way to the cluster, with the member that is at its end if that is our own.
+async fn open_way(place: &Place, node: u64) -> Result<(Option<Serving>, Way), String> {
+    match place {
+        Place::Embedded(data) => {
+            let config = filegrid_meta::config::Config::embedded(data.clone());
+            let serving = Serving::start(&config).await?;
+            let way = Way::Here(serving.nodes().clone());
+            Ok((Some(serving), way))
+        }
+        Place::Members {
+            members,
+            cluster,
+            security,
+        } => {
+            let name = format!("{node:016x}");
+            let dialer = Dialer::new(cluster, Identity::node(&name), security.clone());
+            Ok((None, Way::There(Client::new(dialer, members.clone()))))
+        }
+    }
+}
+
 async fn live(
     place: Place,
     node: u64,
@@ -274,27 +305,14 @@ async fn live(
     mut requests: mpsc::UnboundedReceiver<Request>,
     mut stopped: tokio::sync::oneshot::Receiver<()>,
 ) -> Result<(), String> {
-    let (serving, way) = match place {
-        Place::Embedded(data) => {
-            let config = filegrid_meta::config::Config::embedded(data);
-            let serving = Serving::start(&config).await?;
-            let _ = opened.set(Arc::clone(serving.nodes().store()));
-            let way = Way::Here(serving.nodes().clone());
-            (Some(serving), way)
-        }
-        Place::Members {
-            members,
-            cluster,
-            security,
-        } => {
-            let name = format!("{node:016x}");
-            let dialer = Dialer::new(&cluster, Identity::node(&name), security);
-            (None, Way::There(Client::new(dialer, members)))
-        }
-    };
+    let (serving, way) = open_way(&place, node).await?;
+    if let Some(serving) = &serving {
+        let _ = opened.set(Arc::clone(serving.nodes().store()));
+    }
     let session = session(way);
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&session).attend());
+    tasks.spawn(Arc::clone(&session).attend_inbox());
     let ended = {
         let failed = async {
             match &serving {

@@ -1,61 +1,50 @@
-//! This start of the node, as the cluster knows it: its epoch, and which associations are at home here.
+//! This start of the node, as the cluster knows it: its epoch, and what it ships.
 
-use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use filegrid_meta::nodes::Homes;
-use filegrid_meta::registry::{Command as RegistryCommand, Outcome, Refusal};
 use filegrid_meta::store::{self, Command, Reply};
 use filegrid_tree::Change;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::way::Way;
 use super::{Batch, Request, Shipped, Us, away};
-use crate::limits::{HOMES_LOOK_MS, SHIP_RETRY_MAX_MS, SHIP_RETRY_MIN_MS};
+use crate::limits::{SHIP_RETRY_MAX_MS, SHIP_RETRY_MIN_MS};
 
 /// What is known of the cluster.
 pub(super) struct Session {
     way: Way,
     us: Us,
+    granted: OnceLock<Entered>,
+    /// [`Self::granted`], once this node has the cluster's registry too.
     entered: watch::Sender<Option<Entered>>,
-    homes: Arc<ArcSwap<Homes>>,
-    /// Held while associations are made known.
-    announcing: Mutex<Announced>,
+    /// Revision of the registry that this node knows.
+    known: watch::Sender<Option<u64>>,
     is_away: AtomicBool,
 }
 
 /// What the cluster has said when it let us in.
 #[derive(Debug, Clone)]
-struct Entered {
+pub(super) struct Entered {
     epoch: u64,
     applied: Vec<u64>,
 }
 
-/// Associations that this start of the node has seen.
-#[derive(Default)]
-struct Announced {
-    seen: HashSet<Uuid>,
-    /// At home elsewhere, which was said.
-    foreign: HashSet<Uuid>,
-}
-
 impl Session {
-    pub(super) fn new(way: Way, us: Us, homes: Arc<ArcSwap<Homes>>) -> Arc<Self> {
+    pub(super) fn new(way: Way, us: Us) -> Arc<Self> {
         Arc::new(Self {
             way,
             us,
+            granted: OnceLock::new(),
             entered: watch::Sender::new(None),
-            homes,
-            announcing: Mutex::default(),
+            known: watch::Sender::new(None),
             is_away: AtomicBool::new(false),
         })
     }
 
-    /// Has the cluster let this start in, and tells it which associations there are, for ever.
+    /// Has the cluster let this start in, and follows its registry, for ever.
     pub(super) async fn attend(self: Arc<Self>) {
         let mut pause_ms = SHIP_RETRY_MIN_MS;
         while let Err(why) = self.enter().await {
@@ -63,17 +52,7 @@ impl Session {
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
             pause_ms = (pause_ms * 2).min(SHIP_RETRY_MAX_MS);
         }
-        let mut told = None;
-        loop {
-            let version = self.us.registry.version();
-            if told != Some(version) {
-                match self.announce().await {
-                    Ok(()) => told = Some(version),
-                    Err(why) => drop(self.is_away(&why)),
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(HOMES_LOOK_MS)).await;
-        }
+        self.follow().await;
     }
 
     async fn enter(&self) -> Result<(), String> {
@@ -84,7 +63,7 @@ impl Session {
         match self.way.propose(&enter).await? {
             Reply::Entered { epoch, applied } => {
                 self.is_back();
-                self.entered.send_replace(Some(Entered { epoch, applied }));
+                let _ = self.granted.set(Entered { epoch, applied });
                 Ok(())
             }
             other => Err(unexpected(&other)),
@@ -118,10 +97,13 @@ impl Session {
                 let _ = reply.send(self.way.list(request).await.map_err(away));
             }
             Request::Rows(ask) => self.answer_rows(ask).await,
+            Request::Register { command, reply } => {
+                let _ = reply.send(self.register(command).await);
+            }
         }
     }
 
-    async fn entered(&self) -> Option<Entered> {
+    pub(super) async fn entered(&self) -> Option<Entered> {
         let mut entered = self.entered.subscribe();
         let entered = entered.wait_for(Option::is_some).await.ok()?;
         entered.clone()
@@ -133,17 +115,10 @@ impl Session {
         };
         let mut changes = Vec::with_capacity(batch.changes.len());
         for change in batch.changes.iter() {
-            let generation = match association_of(change) {
-                Some(association) => self.generation_of(association).await,
-                None => Ok(0),
-            };
-            match generation {
-                Ok(generation) => changes.push(store::Shipped {
-                    generation,
-                    change: change.clone(),
-                }),
-                Err(why) => return self.is_away(&why),
-            }
+            changes.push(store::Shipped {
+                generation: association_of(change).map_or(0, |association| self.generation_of(association)),
+                change: change.clone(),
+            });
         }
         let command = store::Batch {
             node: self.us.node,
@@ -193,71 +168,46 @@ impl Session {
     }
 
     /// Generation of the home of an association on this node; 0 if it is not at home here.
-    async fn generation_of(&self, association: Uuid) -> Result<u64, String> {
-        let known = |homes: &Homes| homes.0.get(&association).copied();
-        if let Some(generation) = known(&self.homes.load()) {
-            return Ok(generation);
-        }
-        if self.us.registry.current().tenant(association).is_some() {
-            self.announce().await?;
-        }
-        Ok(known(&self.homes.load()).unwrap_or(0))
-    }
-
-    /// Makes the associations of this node known that the cluster does not know, and has it forget those that are gone.
-    async fn announce(&self) -> Result<(), String> {
-        let mut announced = self.announcing.lock().await;
-        let node = self.us.node;
-        let mut homes = self.way.homes(node).await?;
+    fn generation_of(&self, association: Uuid) -> u64 {
         let registry = self.us.registry.current();
-        let mut changed = false;
-        for tenant in registry.tenants() {
-            let association = tenant.association();
-            let key = association.key;
-            announced.seen.insert(key);
-            if homes.0.contains_key(&key) || announced.foreign.contains(&key) {
-                continue;
-            }
-            let name = association.name.clone();
-            let create = RegistryCommand::CreateAssociation {
-                key,
-                name,
-                node: None,
-            };
-            // One that is there already is no failure.
-            let _ = self.register(create).await?;
-            let place = RegistryCommand::Place { key, node, from: 0 };
-            if let Err(refusal) = self.register(place).await? {
-                tracing::error!(association = %key, %refusal, "an association of this node is at home elsewhere");
-                announced.foreign.insert(key);
-            }
-            changed = true;
-        }
-        let gone = homes.0.keys().copied();
-        // Only what this start has seen is known to be deleted: a registry that was lost deletes nothing.
-        let gone: Vec<_> = gone
-            .filter(|key| announced.seen.contains(key) && registry.tenant(*key).is_none())
-            .collect();
-        for key in gone {
-            let _ = self.register(RegistryCommand::DeleteAssociation { key }).await?;
-            changed = true;
-        }
-        if changed {
-            homes = self.way.homes(node).await?;
-        }
-        self.homes.store(Arc::new(homes));
-        Ok(())
+        let home = registry
+            .tenant(association)
+            .and_then(|tenant| tenant.association().home);
+        home.filter(|home| home.node == self.us.node)
+            .map_or(0, |home| home.generation)
     }
 
-    async fn register(&self, command: RegistryCommand) -> Result<Result<Outcome, Refusal>, String> {
-        match self.way.propose(&Command::Registry(command)).await? {
-            Reply::Registry(done) => Ok(done.map(|done| done.outcome)),
-            other => Err(unexpected(&other)),
+    /// This node has the cluster's registry: what it ships from now on is known to belong somewhere.
+    pub(super) fn settled(&self) {
+        if self.entered.borrow().is_none() {
+            let granted = self.granted.get().cloned();
+            self.entered.send_replace(granted);
         }
+    }
+
+    /// This node knows the cluster's registry as of a revision.
+    pub(super) fn knows(&self, revision: u64) {
+        self.known.send_replace(Some(revision));
+    }
+
+    pub(super) fn known_revision(&self) -> Option<u64> {
+        *self.known.borrow()
+    }
+
+    pub(super) async fn wait_known(&self, revision: u64) {
+        let mut known = self.known.subscribe();
+        // It ends with the session only.
+        let _ = known
+            .wait_for(|known| known.is_some_and(|known| known >= revision))
+            .await;
+    }
+
+    pub(super) fn us(&self) -> &Us {
+        &self.us
     }
 
     /// Says once that the cluster is away.
-    fn is_away(&self, why: &str) -> Shipped {
+    pub(super) fn is_away(&self, why: &str) -> Shipped {
         if !self.is_away.swap(true, Ordering::AcqRel) {
             tracing::warn!(
                 why,
@@ -267,7 +217,7 @@ impl Session {
         Shipped::Away
     }
 
-    fn is_back(&self) {
+    pub(super) fn is_back(&self) {
         if self.is_away.swap(false, Ordering::AcqRel) {
             tracing::info!("the metadata cluster is back");
         }
@@ -280,6 +230,6 @@ fn association_of(change: &[u8]) -> Option<Uuid> {
     archived.ok().map(|change| Uuid::from_bytes(change.association))
 }
 
-fn unexpected(reply: &Reply) -> String {
+pub(super) fn unexpected(reply: &Reply) -> String {
     format!("an answer to something else: {reply:?}")
 }

@@ -61,7 +61,18 @@ impl Cluster {
     /// Whether the changes of an association are made on this node.
     #[must_use]
     pub fn is_home(&self, association: Uuid) -> bool {
-        self.homes.load().0.contains_key(&association)
+        self.registry.current().is_at_home(association, self.node)
+    }
+
+    /// Waits until the cluster has what was changed in a log of this node before this is called.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] if it does not take that in time.
+    pub async fn catch_up(&self, log: u8) -> Result<(), Error> {
+        let (last, _) = self.own(log).await;
+        last.map(drop)
+            .ok_or_else(|| away("it lacks changes of this node"))
     }
 
     /// Waits until the cluster has what is in a log of this node: the last change of that, and how much it lacks.

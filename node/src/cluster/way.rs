@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use filegrid_meta::nodes::{
-    COMPARE, CompareRequest, Digest, Event, HOMES, Homes, LIST, LOST, ListRequest, Nodes, Page, ROWS,
-    RowsPage, read_digests,
+    COMPARE, CompareRequest, Digest, Event, LIST, LOST, ListRequest, Nodes, Page, ROWS, RowsPage,
+    read_digests,
 };
 use filegrid_meta::raft::{Client, ProposeError};
 use filegrid_meta::store::{Command, LostPage, Reply};
@@ -31,19 +31,6 @@ impl Way {
         };
         let answered = answered.map_err(|error: ProposeError| error.to_string())?;
         Reply::decode(&answered.answer).map_err(|error| error.to_string())
-    }
-
-    /// What is at home on a node.
-    pub(super) async fn homes(&self, node: u64) -> Result<Homes, String> {
-        match self {
-            Self::Here(nodes) => nodes.homes(node).await.map_err(|refusal| refusal.to_string()),
-            Self::There(client) => {
-                let body = Bytes::copy_from_slice(&node.to_le_bytes());
-                let answer = client.call(HOMES, body).await;
-                let answer = answer.map_err(|error| error.to_string())?;
-                Homes::read(answer).ok_or_else(unreadable)
-            }
-        }
     }
 
     /// Waits until changes are applied by the member of our own. Members elsewhere wait when they are asked for a page.
@@ -117,6 +104,6 @@ impl Way {
     }
 }
 
-fn unreadable() -> String {
+pub(super) fn unreadable() -> String {
     "a member's answer cannot be read".to_owned()
 }

@@ -63,7 +63,7 @@ impl Feeder {
     #[must_use]
     pub fn new(owner: Rc<Owner>, log: u8, cluster: Arc<Cluster>, compare_every: Option<Duration>) -> Self {
         // A node that the cluster does not know yet may be nobody's home: it takes nothing before it is let in.
-        owner.set_closed(!owner.was_followed() && !cluster.is_embedded());
+        owner.set_closed(!cluster.is_known() && !cluster.is_embedded());
         owner.follow();
         cluster.adopt(log, owner.progress());
         Self {

@@ -391,7 +391,9 @@ impl Session {
     pub(super) fn path(&self, text: &str) -> Result<TreePath, Error> {
         let named = self.state.current.resolve(text);
         let named = named.map_err(|error| Error::BadRequest(error.to_string()))?;
-        let path = self.user()?.root.join(&named);
+        let user = self.user()?;
+        self.ftp.login.registry().check_home(&user.association)?;
+        let path = user.root.join(&named);
         if path.to_string().len() > crate::limits::PATH_MAX_BYTES {
             return Err(Error::BadRequest(filegrid_tree::PathError::TooLong.to_string()));
         }

@@ -13,6 +13,8 @@ pub struct LogHealth {
     pub closed: bool,
     /// So much waits for the cluster that changes are refused.
     pub full: bool,
+    /// The cluster has not been heard of for so long that changes and logins are refused.
+    pub cut_off: bool,
     /// Bytes that the log keeps for the cluster.
     pub unshipped_bytes: u64,
     /// Changes that the cluster does not have.
@@ -98,6 +100,9 @@ impl Health {
                     health.unshipped_changes
                 ));
             }
+        }
+        if self.logs().iter().any(|(_, health)| health.cut_off) {
+            reasons.push("the metadata cluster has not been heard of for too long".to_owned());
         }
         reasons
     }

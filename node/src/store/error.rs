@@ -25,8 +25,10 @@ pub enum StoreError {
     /// No space for this kind of write.
     #[error("no space left")]
     Full,
-    /// The cluster is too far behind for more changes.
-    #[error("the metadata cluster does not take changes, and too many wait for it already")]
+    /// The cluster is too far behind for more changes, or too far away.
+    #[error(
+        "the metadata cluster does not take changes, and too many wait for it already or it is away for too long"
+    )]
     Behind,
     /// A write of a log failed earlier, so nothing is acknowledged any more.
     #[error("the log is fenced")]

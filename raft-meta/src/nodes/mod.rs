@@ -3,7 +3,6 @@
 
 mod compare;
 mod event;
-mod homes;
 mod listing;
 mod registry;
 mod service;
@@ -14,7 +13,6 @@ pub use self::compare::{
     CompareRequest, Digest, Digester, RowsPage, Span, behind, read_digests, write_digests,
 };
 pub use self::event::{Event, NoEvent};
-pub use self::homes::Homes;
 pub use self::listing::{ListRequest, Listed, Page};
 use self::registry::read_position;
 pub use self::registry::{Following, RegistryItem, write_position};
@@ -24,8 +22,6 @@ use crate::wire::Method;
 
 /// A page of the tree: a [`ListRequest`], answered by a [`Page`].
 pub const LIST: Method = Method(Method::APPLICATION.0);
-/// Which associations are at home on a node: its number (8, little endian), answered by [`Homes`].
-pub const HOMES: Method = Method(Method::APPLICATION.0 + 1);
 /// Digests of runs of rows: a [`CompareRequest`].
 pub const COMPARE: Method = Method(Method::APPLICATION.0 + 2);
 /// The rows of one run: a [`CompareRequest`] with one span, answered by a [`RowsPage`].
@@ -34,4 +30,4 @@ pub const ROWS: Method = Method(Method::APPLICATION.0 + 3);
 /// answered by [`crate::store::LostPage`].
 pub const LOST: Method = Method(Method::APPLICATION.0 + 4);
 /// Follows the registry behind a position ([`write_position`]): a stream of [`RegistryItem`]s.
-pub const REGISTRY: Method = Method(Method::APPLICATION.0 + 5);
+pub const REGISTRY: Method = Method(Method::APPLICATION.0 + 1);

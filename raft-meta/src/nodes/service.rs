@@ -8,8 +8,8 @@ use filegrid_tree::TreePath;
 use futures::future::BoxFuture;
 
 use super::{
-    COMPARE, CompareRequest, Digest, Event, HOMES, Homes, LIST, LOST, ListRequest, Page, REGISTRY, ROWS,
-    RegistryItem, RowsPage, read_position, write_digests,
+    COMPARE, CompareRequest, Digest, Event, LIST, LOST, ListRequest, Page, REGISTRY, ROWS, RegistryItem,
+    RowsPage, read_position, write_digests,
 };
 use crate::limits::{LIST_PATIENCE_MAX_MS, REGISTRY_BARRIER_MS, REGISTRY_SIGN_MS};
 use crate::raft::Member;
@@ -68,17 +68,6 @@ impl Nodes {
         producer.is_some_and(|producer| producer.applied >= event.sequence)
     }
 
-    /// What is at home on a node, as new as any member knows it.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::NotNow`] while no member leads.
-    pub async fn homes(&self, node: u64) -> Result<Homes, Refusal> {
-        let read = self.member.read_barrier().await;
-        read.map_err(|error| Refusal::NotNow(error.to_string()))?;
-        Ok(Homes::of(&self.store.registry(), node))
-    }
-
     /// Tells what becomes of the registry behind a position, and each second that it is all. Ends when this member does not
     /// know whether it is: then another has to be asked.
     async fn tell_registry(&self, mut at: Position, to: Push) -> Result<(), Refusal> {
@@ -86,6 +75,8 @@ impl Nodes {
         let mut sign = tokio::time::interval(Duration::from_millis(REGISTRY_SIGN_MS));
         loop {
             let signs = tokio::select! {
+                // At first it is seen to that this is not older than what another member has told.
+                biased;
                 _ = sign.tick() => true,
                 changed = position.changed() => {
                     changed.map_err(|_| Refusal::NotNow("the member is stopping".to_owned()))?;
@@ -217,11 +208,6 @@ impl Service for Nodes {
                     let unreadable = || Refusal::BadRequest("this asks for no page".to_owned());
                     let request = ListRequest::read(&body).ok_or_else(unreadable)?;
                     nodes.list(request).await.map(|page| page.write())
-                }
-                HOMES => {
-                    let unreadable = |_| Refusal::BadRequest("this names no node".to_owned());
-                    let node = (&*body).try_get_u64_le().map_err(unreadable)?;
-                    nodes.homes(node).await.map(|homes| homes.write())
                 }
                 COMPARE => {
                     let digests = nodes.digests(compared(&body)?).await?;

@@ -217,21 +217,6 @@ async fn a_page_waits_for_what_it_has_to_show() {
 }
 
 #[tokio::test]
-async fn a_node_learns_what_is_at_home_on_it() {
-    let world = World::start().await;
-    world.found().await;
-    for (node, expected) in [(NODE, vec![(TENANT, 1)]), (NODE + 1, Vec::new())] {
-        let body = Bytes::copy_from_slice(&node.to_le_bytes());
-        let answer = world.client.call(HOMES, body).await.unwrap();
-        let homes = Homes::read(answer).unwrap();
-        assert_eq!(homes, Homes(expected.into_iter().collect()));
-        assert_eq!(Homes::read(homes.write()), Some(homes));
-    }
-    assert_eq!(Homes::read(Bytes::from_static(&[0; 23])), None);
-    world.serving.stop().await;
-}
-
-#[tokio::test]
 async fn what_is_no_request_is_refused() {
     let world = World::start().await;
     let up = ListRequest {

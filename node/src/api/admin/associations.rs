@@ -40,7 +40,7 @@ impl Admin {
         let create = Command::CreateAssociation {
             key,
             name,
-            node: None,
+            node: Some(self.cluster.node()),
         };
         self.registrar.submit(create).await?;
         // If it ends here, the next start makes the root.
@@ -76,9 +76,12 @@ impl Admin {
                 "the association is enabled: disable it first".to_owned(),
             ));
         }
+        self.registrar.check_home(key.as_bytes())?;
         // Files first: if it ends here, deleting again goes on.
         let (paths, root) = (vec![TreePath::root()], TreePath::root());
         self.commit(key, TreeCommand::Delete { paths, root }).await?;
+        // Of an association that it does not know the cluster takes no changes.
+        self.cluster.catch_up(self.store.log_of(key.as_bytes())).await?;
         self.registrar.submit(Command::DeleteAssociation { key }).await?;
         self.done(exchange).await
     }

@@ -147,12 +147,6 @@ impl Owner {
         self.follow.progress.set_shipped(shipped, Some(clock::now_ms()));
     }
 
-    /// Whether the follower has ever acknowledged anything, in an earlier start.
-    #[must_use]
-    pub fn was_followed(&self) -> bool {
-        self.follow.shipped.get().is_some()
-    }
-
     /// How far the log is, and how far the follower has it.
     #[must_use]
     pub fn progress(&self) -> Arc<Progress> {
