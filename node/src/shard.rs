@@ -206,6 +206,7 @@ async fn live(
     ring::spawn(Ftp::look_after(Rc::downgrade(&ftp)));
     let sessions = Rc::new(Sftp {
         store: store.clone(),
+        registry: Arc::clone(&registry),
         drain: Rc::clone(&drain),
         drain_time: Duration::from_secs(config.raw.drain_s),
         keeps_partials: config.raw.keep_partial_s > 0,

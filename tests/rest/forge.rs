@@ -77,7 +77,7 @@ pub(crate) fn now_s() -> u64 {
 }
 
 /// The registry as the server's data has it.
-fn registry(server: &Server) -> Value {
+pub(crate) fn registry(server: &Server) -> Value {
     let bytes = std::fs::read(server.data().join("registry.json")).unwrap();
     serde_json::from_slice(&bytes).unwrap()
 }
@@ -88,11 +88,16 @@ pub(crate) fn row<'r>(registry: &'r mut Value, kind: &str) -> &'r mut Value {
     rows.find_map(|row| row.get_mut(kind)).unwrap()
 }
 
-/// Changes the registry as another process would: replaced as a whole, while the server runs.
-pub(crate) fn change_registry(server: &Server, change: impl FnOnce(&mut Value)) {
-    let mut registry = registry(server);
-    change(&mut registry);
-    let fresh = server.data().join("registry.fresh");
-    std::fs::write(&fresh, registry.to_string()).unwrap();
-    std::fs::rename(fresh, server.data().join("registry.json")).unwrap();
+/// Has the registry changed by a command, as the command line does: it is left for the server.
+pub(crate) fn change_registry(server: &Server, command: &Value) {
+    let inbox = server.data().join("registry.inbox");
+    std::fs::create_dir_all(&inbox).unwrap();
+    let name = now_ns();
+    let fresh = inbox.join(format!("{name:020}.new"));
+    std::fs::write(&fresh, command.to_string()).unwrap();
+    std::fs::rename(fresh, inbox.join(format!("{name:020}.json"))).unwrap();
+}
+
+fn now_ns() -> u128 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos()
 }

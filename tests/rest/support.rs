@@ -299,7 +299,7 @@ impl Server {
 
     /// Logs in; tries again while the registry is not yet read.
     #[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
-    fn login(&self, keys: &[String]) -> String {
+    pub(crate) fn login(&self, keys: &[String]) -> String {
         let body = json!({"AssociationKey": keys[0], "AccessKey": keys[1], "SecretKey": keys[2]});
         for _ in 0..4 {
             let reply = self.json("", "/apiaccess/auth", &body);

@@ -3,7 +3,7 @@
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde_json::{Value, json};
 
-use crate::forge::{Forge, base64url, change_registry, now_s, row};
+use crate::forge::{Forge, base64url, change_registry, now_s, registry, row};
 use crate::support::{Reply, Server, until};
 
 fn list(server: &Server, token: &str) -> Reply {
@@ -126,15 +126,20 @@ fn live_tokens_follow_the_registry() {
     server.put("/outside", b"2");
     let all = "file.create file.read file.list file.rename file.delete";
     let token = server.user(all, "/");
-    let is_users = |row: &Value| {
-        let key = row["User"]["access_key"].as_str();
-        key.is_some_and(|key| key != server.keys()[1])
-    };
-    let change = |change: &dyn Fn(&mut Value)| {
-        change_registry(&server, |registry| {
-            let rows = registry["rows"].as_array_mut().unwrap();
-            change(&mut rows.iter_mut().find(|row| is_users(row)).unwrap()["User"]);
-        });
+    let users = format!("/admin/associations/{}/users", server.association());
+    let operator = server.operator_token();
+    let known = server.ask_admin(operator, "GET", &users, &Value::Null).json();
+    let keys = known
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|user| user["accessKey"].as_str().unwrap());
+    let key = keys.into_iter().find(|key| *key != server.keys()[1]).unwrap();
+    let user = format!("{users}/{key}");
+    let change = |method: &str, target: &str, change: Value| {
+        let done = server.ask_admin(operator, method, target, &change);
+        assert_eq!(done.status, 200, "{}", done.text());
+        done.json()
     };
     let read = |path: &str| {
         server.request(
@@ -147,32 +152,42 @@ fn live_tokens_follow_the_registry() {
     };
     assert_eq!(read("/outside").status, 200);
     // Scopes narrowed: what is left still works.
-    change(&|user| user["scopes"] = json!("file.list"));
+    change("PATCH", &user, json!({"Scopes": "file.list"}));
     let refused = until(403, || read("/outside"));
     assert!(refused.text().contains("file.read"));
     assert_eq!(list(&server, &token).status, 200);
     // Scopes widened beyond the token: it has what it was given.
-    change(&|user| user["scopes"] = json!(format!("{all} edge")));
+    change("PATCH", &user, json!({"Scopes": format!("{all} edge")}));
     until(200, || read("/outside"));
     // Root narrowed.
-    change(&|user| user["root"] = json!("/box"));
+    change("PATCH", &user, json!({"Root": "/box"}));
     until(404, || read("/outside"));
     assert_eq!(read("/inside").text(), "1");
     // Disabled, and enabled again.
-    change(&|user| user["enabled"] = json!(false));
+    change("PATCH", &user, json!({"Enabled": false}));
     until(401, || read("/inside")).is_problem(401);
-    change(&|user| user["enabled"] = json!(true));
+    change("PATCH", &user, json!({"Enabled": true}));
     until(200, || read("/inside"));
     // Secret rotated.
-    change(&|user| user["secret_version"] = json!(2));
+    let rotated = change("POST", &format!("{user}/rotate"), Value::Null);
     until(401, || read("/inside")).is_problem(401);
-    change(&|user| user["secret_version"] = json!(1));
-    until(200, || read("/inside"));
+    let token = server.login(&[
+        server.association().to_owned(),
+        key.to_owned(),
+        rotated["secretKey"].as_str().unwrap().to_owned(),
+    ]);
+    let read = |path: &str| {
+        server.request(
+            &token,
+            "GET",
+            &format!("/api/download/single?path={path}"),
+            &[],
+            b"",
+        )
+    };
+    assert_eq!(read("/inside").status, 200);
     // Deleted.
-    change_registry(&server, |registry| {
-        let rows = registry["rows"].as_array_mut().unwrap();
-        rows.retain(|row| !is_users(row));
-    });
+    change("DELETE", &user, Value::Null);
     until(401, || read("/inside")).is_problem(401);
     assert_eq!(
         list(&server, &server.token).status,
@@ -226,17 +241,25 @@ fn anybody_can_check_a_token_with_the_published_keys() {
 fn tenants_do_not_see_each_other() {
     let server = Server::start();
     let forge = Forge::of(&server);
-    server.put("/mine", b"1");
+    let mine = server.upload(&[("f", "mine", b"1")], None);
     let prepared = server.call("/api/download/prepare", json!({"Filelist": ["/mine"]}));
     let other = "11111111-1111-4111-8111-111111111111";
-    change_registry(&server, |registry| {
-        let mut association = row(registry, "Association").clone();
-        association["key"] = json!(other);
-        let mut user = row(registry, "User").clone();
-        user["association"] = json!(other);
-        let rows = registry["rows"].as_array_mut().unwrap();
-        rows.extend([json!({"Association": association}), json!({"User": user})]);
-    });
+    let event = mine.field("filegrid-event").unwrap();
+    let node = u64::from_str_radix(event.split_once('-').unwrap().0, 16).unwrap();
+    let mut known = registry(&server);
+    let user = row(&mut known, "User").clone();
+    change_registry(
+        &server,
+        &json!({"CreateAssociation": {"key": other, "name": "other", "node": node}}),
+    );
+    // The same AccessKey and secret.
+    change_registry(
+        &server,
+        &json!({"CreateUser": {"association": other, "user": {
+            "access_key": user["access_key"], "secret_hash": user["secret_hash"], "scopes": user["scopes"],
+            "root": "/", "description": "",
+        }}}),
+    );
     let token = forge.with(json!({"assoc": other}));
     until(200, || list(&server, &token));
     let read = |path: &str| server.request(&token, "GET", path, &[], b"");

@@ -79,7 +79,7 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     /// It was decided, one way or the other.
-    pub(crate) fn is_done(self) {
+    pub(crate) fn finish(self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::error!(%error, path = %self.path.display(), "a change of the registry that was done stays there");
         }

@@ -417,7 +417,7 @@ fn what_the_command_line_asks_for_waits_in_order() {
             .user(association, &keys.access_key)
             .is_some()
     );
-    [one, two, three].into_iter().for_each(inbox::Waiting::is_done);
+    [one, two, three].into_iter().for_each(inbox::Waiting::finish);
     assert!(waiting_changes(data).is_empty());
     // What is known to be refused is not asked for.
     let (nobody, _) = new_user(Uuid::new_v4(), Scopes::all(), "/", "").unwrap();

@@ -178,7 +178,7 @@ impl Session {
                     }
                     Ok(()) => {}
                 }
-                change.is_done();
+                change.finish();
             }
         }
     }

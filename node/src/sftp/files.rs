@@ -109,6 +109,7 @@ impl Session {
 
     /// What the client means by a path, as a path of the association's tree.
     pub(super) fn path(&self, text: &str) -> Result<TreePath, Error> {
+        self.sftp.registry.check_home(&self.account.association)?;
         let wrong = |error: filegrid_tree::PathError| Error::BadRequest(error.to_string());
         let named = Current::default().resolve(text).map_err(wrong)?;
         let path = self.account.root.join(&named);

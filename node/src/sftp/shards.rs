@@ -11,7 +11,7 @@ use super::flow::{Flow, Outlet};
 use super::queue::Queued;
 use super::scp::command::Scp;
 use super::session;
-use crate::auth::AccountPrincipal;
+use crate::auth::{AccountPrincipal, RegistryFile};
 use crate::mailbox::Mailbox;
 use crate::net::Drain;
 use crate::ring;
@@ -39,6 +39,8 @@ pub struct Start {
 pub struct Sftp {
     /// Files.
     pub store: Store,
+    /// Where the files of an association are.
+    pub registry: Arc<RegistryFile>,
     /// The way to a stop.
     pub drain: Rc<Drain>,
     /// What a stop leaves sessions to finish.
