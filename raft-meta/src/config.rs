@@ -21,6 +21,8 @@ pub struct Raw {
     pub listen: String,
     /// Address that others use.
     pub advertise: String,
+    /// Address for `/livez`, `/readyz` and `/metrics`, or `off`.
+    pub metrics: String,
     /// Name of the cluster.
     pub cluster: String,
     /// Members of a new cluster.
@@ -59,6 +61,7 @@ impl Default for Raw {
             id: 1,
             listen: "127.0.0.1:8090".to_owned(),
             advertise: String::new(),
+            metrics: "127.0.0.1:9101".to_owned(),
             cluster: "filegrid".to_owned(),
             members: Vec::new(),
             tls_authority: String::new(),
@@ -108,6 +111,8 @@ pub struct Config {
     pub id: u64,
     /// `None` for a member that is embedded and alone.
     pub listen: Option<Listen>,
+    /// Where it tells how it is; `None` for nowhere.
+    pub metrics: Option<SocketAddr>,
     /// Name of the cluster.
     pub cluster: String,
     /// The members of a new cluster.
@@ -126,6 +131,7 @@ impl Config {
             data,
             id: 1,
             listen: None,
+            metrics: None,
             cluster: Raw::default().cluster,
             members: vec![Destination {
                 member: 1,
@@ -175,6 +181,13 @@ fn check(raw: Raw) -> Result<Config, String> {
         .listen
         .parse()
         .map_err(|_| format!("listen: {} is no address like 127.0.0.1:8090", raw.listen))?;
+    let metrics = match raw.metrics.as_str() {
+        "off" => None,
+        text => Some(
+            text.parse()
+                .map_err(|_| format!("metrics: {text} is no address like 127.0.0.1:9101, and not off"))?,
+        ),
+    };
     let members = members(&raw.members)?;
     if !members.is_empty() && !members.iter().any(|member| member.member == raw.id) {
         return Err(format!("members: member {} is not among them", raw.id));
@@ -221,6 +234,7 @@ fn check(raw: Raw) -> Result<Config, String> {
             advertise,
             security,
         }),
+        metrics,
         cluster: raw.cluster,
         members,
         timing,
@@ -322,6 +336,7 @@ mod tests {
         for (name, value, named) in [
             ("FILEGRID_META_LISTEN", "here", "listen"),
             ("FILEGRID_META_LISTEN", "0.0.0.0:8090", "loopback"),
+            ("FILEGRID_META_METRICS", "here", "metrics"),
             ("FILEGRID_META_ID", "one", "FILEGRID_META_ID"),
             ("FILEGRID_META_MEMBERS", "1@a:1,1@b:2", "twice"),
             ("FILEGRID_META_MEMBERS", "2@b:2", "member 1"),

@@ -124,7 +124,7 @@ impl Host {
             let id = config.id;
             host.serving
                 .spawn(async move { listener.serve(id, &cluster, Arc::new(service)).await });
-            let written = write_ports(&config.data, host.port);
+            let written = write_ports(&config.data, host.port, None);
             written.map_err(|error| format!("cannot write ports.json: {error}"))?;
         }
         Ok(host)
@@ -180,9 +180,17 @@ fn address(config: &Config, listener: Option<&Listener>) -> String {
 }
 
 /// Ports in use, as JSON, replaced as a whole.
-fn write_ports(data: &Path, port: Option<u16>) -> std::io::Result<()> {
+///
+/// # Errors
+///
+/// If the file cannot be written.
+pub fn write_ports(data: &Path, wire: Option<u16>, metrics: Option<u16>) -> std::io::Result<()> {
     let fresh = data.join("ports.new");
-    let text = port.map_or_else(|| "{}".to_owned(), |port| format!("{{\"wire\":{port}}}"));
+    let ports = [("wire", wire), ("metrics", metrics)];
+    let ports = ports
+        .iter()
+        .filter_map(|(name, port)| Some(format!("\"{name}\":{}", (*port)?)));
+    let text = format!("{{{}}}", ports.collect::<Vec<_>>().join(","));
     std::fs::write(&fresh, text)?;
     std::fs::rename(fresh, data.join("ports.json"))
 }

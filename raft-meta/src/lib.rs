@@ -9,6 +9,7 @@ pub mod limits;
 pub mod log;
 pub mod machine;
 pub mod nodes;
+pub mod probes;
 pub mod raft;
 pub mod registry;
 pub mod serve;

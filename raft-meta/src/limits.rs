@@ -125,6 +125,13 @@ pub const RECONNECT_PAUSE_MS: u64 = 100;
 /// A peer that acknowledges nothing for so long is gone.
 pub const PEER_SILENT_MAX_S: u64 = 5;
 
+/// Connections that ask how a member is: some probes and scrapers. More are closed at once.
+pub const PROBES_MAX_COUNT: usize = 16;
+/// Longest head of such a request: they send some hundred bytes.
+pub const PROBE_HEAD_MAX_BYTES: usize = 8 << 10;
+/// Time for one, answer included: who is slower would keep others out.
+pub const PROBE_TIMEOUT_S: u64 = 5;
+
 const _: () = assert!(COMMAND_MAX_BYTES + COMMAND_MAX_BYTES / 4 < FRAME_MAX_BYTES);
 const _: () = assert!(APPEND_MAX_BYTES + APPEND_MAX_BYTES / 2 < FRAME_MAX_BYTES);
 const _: () = assert!(COMMAND_MAX_BYTES + (64 << 10) < LOG_SEGMENT_BYTES as usize);

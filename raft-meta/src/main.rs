@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use filegrid_meta::LOG_FILTER;
 use filegrid_meta::config::{self, Overrides};
+use filegrid_meta::host::write_ports;
+use filegrid_meta::probes::Probes;
 use filegrid_meta::serve::Serving;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -59,8 +61,17 @@ fn run(cli: Cli) -> Result<(), String> {
         let no_signals = |error| format!("cannot wait for signals: {error}");
         let mut term = signal(SignalKind::terminate()).map_err(no_signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+        let probes = match config.metrics {
+            Some(address) => Some(Probes::bind(address).await?),
+            None => None,
+        };
         let serving = Serving::start(&config).await?;
         let member = serving.member().clone();
+        if let Some(probes) = &probes {
+            let written = write_ports(&config.data, serving.port(), Some(probes.port()));
+            written.map_err(|error| format!("cannot write ports.json: {error}"))?;
+        }
+        let probes = probes.map(|probes| tokio::spawn(probes.serve(member.clone())));
         tracing::info!(
             "member {} of cluster {}, port {}",
             config.id,
@@ -73,6 +84,10 @@ fn run(cli: Cli) -> Result<(), String> {
             _ = interrupt.recv() => {}
         }
         tracing::info!("stopping");
+        if let Some(probes) = probes {
+            probes.abort();
+            let _ = probes.await;
+        }
         // The log is closed when its last handle is dropped.
         drop(member);
         serving.stop().await;

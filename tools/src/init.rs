@@ -32,6 +32,11 @@ pub fn init(directory: &Path, members: &[String], cluster: &str) -> Result<Repor
         settings.insert("data".to_owned(), "data".into());
         let id = i64::try_from(member.member).map_err(|_| format!("member {}: too large", member.member))?;
         settings.insert("id".to_owned(), id.into());
+        // Members on one machine cannot all have the default port.
+        let is_local = listen.parse().is_ok_and(|at: SocketAddr| at.ip().is_loopback());
+        if is_local {
+            settings.insert("metrics".to_owned(), "127.0.0.1:0".into());
+        }
         settings.insert("listen".to_owned(), listen.into());
         write_new(&own.join("filegrid-meta.toml"), &settings.to_string())?;
         made.push(own);

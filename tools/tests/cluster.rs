@@ -85,6 +85,9 @@ impl World {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value));
         let config = config::load(file, variables, options).unwrap();
+        if file.is_some() {
+            assert_eq!(config.metrics.unwrap().port(), 0, "they share a machine");
+        }
         let serving = self.runtime.block_on(Serving::start(&config)).unwrap();
         self.serving.push(serving);
     }
