@@ -19,8 +19,8 @@ use crate::ftp::{self, Ftp, PublicAddresses, Sessions};
 use crate::housekeeping::{Housekeeping, scrub, sum, sweep};
 use crate::http::exchange::{self, TOO_MANY, resume, serve_plain, serve_tls};
 use crate::mailbox::{Mailbox, Sender};
-use crate::metrics::{self, Health, Via};
-use crate::net::{Acceptor, Admission, Drain, Handoff, Handshakes, Sweeper, Timeouts};
+use crate::metrics::{Health, Via};
+use crate::net::{Acceptor, Admission, Drain, Handoff, Handshakes, Permit, Sweeper, Timeouts};
 use crate::ring::{self, Listener};
 use crate::sftp::{self, Sftp};
 use crate::store::log::Position;
@@ -269,9 +269,9 @@ impl Http {
             let (shard, api) = (Rc::clone(shard), Rc::clone(api));
             let (listener, acceptor) = (bind(address)?, Rc::clone(acceptor));
             ring::spawn(async move {
-                let serve = |socket, permit| {
-                    let served = serve_plain(Rc::clone(&shard), Rc::clone(&api), socket, permit);
-                    metrics::counted(Via::Http, served)
+                let serve = |socket, permit: Permit| {
+                    let permit = permit.counted(Via::Http);
+                    serve_plain(Rc::clone(&shard), Rc::clone(&api), socket, permit)
                 };
                 acceptor.listen(listener, TOO_MANY, serve).await;
             });
@@ -280,10 +280,9 @@ impl Http {
             let (shard, api) = (Rc::clone(shard), Rc::clone(api));
             let (listener, acceptor) = (bind(address)?, Rc::clone(acceptor));
             ring::spawn(async move {
-                let serve = |socket, permit| {
+                let serve = |socket, permit: Permit| {
                     let (shard, api) = (Rc::clone(&shard), Rc::clone(&api));
-                    let served = serve_tls(shard, api, Arc::clone(&tls), socket, permit);
-                    metrics::counted(Via::Https, served)
+                    serve_tls(shard, api, Arc::clone(&tls), socket, permit.counted(Via::Https))
                 };
                 acceptor.listen(listener, b"", serve).await;
             });
@@ -294,13 +293,7 @@ impl Http {
     fn take_over(self, mailbox: Mailbox<Handoff>) {
         let Self { shard, api, acceptor } = self;
         ring::spawn(async move {
-            let serve = |handoff: Handoff| {
-                let via = match handoff.session {
-                    Some(_) => Via::Https,
-                    None => Via::Http,
-                };
-                metrics::counted(via, resume(Rc::clone(&shard), Rc::clone(&api), handoff))
-            };
+            let serve = |handoff| resume(Rc::clone(&shard), Rc::clone(&api), handoff);
             acceptor.take_over(mailbox, serve).await;
         });
     }
@@ -362,8 +355,8 @@ fn listen_ftp(ftp: &Rc<Ftp>, acceptor: &Rc<Acceptor>, addresses: Addresses) -> R
             let (ftp, acceptor, listener) = (Rc::clone(ftp), Rc::clone(acceptor), bind(address)?);
             ring::spawn(async move {
                 let via = if implicit { Via::Ftps } else { Via::Ftp };
-                let serve = |socket, permit| {
-                    metrics::counted(via, ftp::serve(Rc::clone(&ftp), socket, permit, implicit))
+                let serve = |socket, permit: Permit| {
+                    ftp::serve(Rc::clone(&ftp), socket, permit.counted(via), implicit)
                 };
                 acceptor
                     .listen(listener, if implicit { b"" } else { ftp::TOO_MANY }, serve)

@@ -210,15 +210,20 @@ pub fn logged_in<T>(via: Via, answer: &Result<T, crate::error::Error>) {
     }
 }
 
-/// Counts a connection for as long as it lasts.
-pub async fn counted(via: Via, served: impl Future<Output = ()>) {
-    struct Open(Via);
-    impl Drop for Open {
-        fn drop(&mut self) {
-            mine().via(self.0).closed.add(1);
-        }
+/// A connection that is counted for as long as this is kept, on whichever thread that ends.
+pub struct Open(Via);
+
+impl Open {
+    /// Counts a connection that has come.
+    #[must_use]
+    pub fn new(via: Via) -> Self {
+        mine().via(via).opened.add(1);
+        Self(via)
     }
-    mine().via(via).opened.add(1);
-    let _open = Open(via);
-    served.await;
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        mine().via(self.0).closed.add(1);
+    }
 }

@@ -4,15 +4,17 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::metrics::{Open, Via};
+
 /// The count of open connections, shared by all shards: taken at accept and given back at close only.
 pub struct Admission {
     max: usize,
     max_per_address: usize,
-    open: Mutex<Open>,
+    open: Mutex<Counts>,
 }
 
 #[derive(Default)]
-struct Open {
+struct Counts {
     total: usize,
     by_address: HashMap<IpAddr, usize>,
 }
@@ -21,6 +23,17 @@ struct Open {
 pub struct Permit {
     admission: Arc<Admission>,
     address: IpAddr,
+    /// Counts the connection.
+    open: Option<Open>,
+}
+
+impl Permit {
+    /// Counts the connection for as long as it lasts.
+    #[must_use]
+    pub fn counted(mut self, via: Via) -> Self {
+        self.open = Some(Open::new(via));
+        self
+    }
 }
 
 impl Admission {
@@ -49,6 +62,7 @@ impl Admission {
         Some(Permit {
             admission: self.clone(),
             address,
+            open: None,
         })
     }
 

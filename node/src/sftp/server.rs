@@ -24,7 +24,7 @@ use crate::limits::{
     SFTP_KEEPALIVES_MAX_COUNT, SFTP_STARTS_MAX_COUNT, SFTP_STARTS_PER_ADDRESS_MAX_COUNT, SFTP_WINDOW_BYTES,
 };
 use crate::mailbox::Sender;
-use crate::metrics::{self, Via};
+use crate::metrics::Via;
 use crate::net::{Admission, Permit};
 use crate::store::log_of;
 
@@ -211,11 +211,12 @@ fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     let (Some(permit), Some(start)) = (permit, start) else {
         return;
     };
+    let permit = permit.counted(Via::Sftp);
     // Replies are written as a whole: there is nothing to be gained by waiting.
     let _ = stream.set_nodelay(true);
     let shared = Arc::clone(shared);
     let served = serve(shared, stream, peer, permit, start);
-    tokio::spawn(metrics::counted(Via::Sftp, served));
+    tokio::spawn(served);
 }
 
 async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, permit: Permit, start: Permit) {
