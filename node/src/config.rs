@@ -64,7 +64,7 @@ pub struct Raw {
     pub tls_keys: Vec<PathBuf>,
     /// Time for a TLS handshake.
     pub handshake_timeout_s: u64,
-    /// TLS handshakes of a shard at a time.
+    /// TLS handshakes of a shard at a time; one address has a quarter of them at most.
     pub handshakes_max: u32,
     /// The operator's API.
     pub admin: String,

@@ -71,8 +71,9 @@ pub const DRAIN_RETRY_S: u64 = 5;
 pub const IDS_RETRY_S: u64 = 60;
 /// First buffer of a TLS connection that is not idle: the longest record fits.
 pub const TLS_BUFFER_MIN_BYTES: usize = 20 << 10;
-/// Largest buffer of a TLS connection, either direction: fewer calls, and it stays in the cache (measured).
-pub const TLS_BUFFER_MAX_BYTES: usize = 256 << 10;
+/// Largest buffer of a TLS connection, either direction: fewer calls, and it stays in the cache (measured). What is read
+/// of a file at a time fits when it is sealed, so that it goes out in one call.
+pub const TLS_BUFFER_MAX_BYTES: usize = COLD_READ_BYTES + (4 << 10);
 /// Most that is kept of a peer's handshake: a greeting with post-quantum keys takes some 2 KiB; the longest record fits.
 pub const TLS_HANDSHAKE_MAX_BYTES: usize = 20 << 10;
 /// Records in a row that hold no data: a change of keys costs us some microseconds, and no client needs many.

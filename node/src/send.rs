@@ -78,8 +78,7 @@ async fn send_read(
         let mut piece = buffer
             .take()
             .unwrap_or_else(|| AlignedBuf::with_capacity(COLD_READ_BYTES));
-        piece.clear();
-        piece.resize_zeroed(wanted);
+        piece.resize_to_fill(wanted);
         let read = match file.try_read_cached(&mut piece, offset + sent) {
             Some(read) if read == wanted => read,
             _ => {

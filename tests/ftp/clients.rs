@@ -235,6 +235,100 @@ fn ncftp_puts_and_gets() {
 }
 
 #[test]
+fn wput_puts() {
+    let server = ready();
+    let files = directory(&server, "files");
+    let bytes = noise(300_000, 1);
+    std::fs::write(files.join("one"), &bytes).unwrap();
+    let mut put = Command::new("wput");
+    put.args(["-q", "-B", "one"]).current_dir(&files);
+    put.arg(format!(
+        "ftp://{NAME}:{}@127.0.0.1:{}/in/one",
+        PASSWORD.replace(' ', "%20"),
+        server.port_of("ftp")
+    ));
+    let Some(output) = run(&mut put) else { return };
+    well(&output);
+    assert!(server.get("/in/one").body == bytes);
+}
+
+#[test]
+fn rclone_copies_checks_and_moves() {
+    let server = ready();
+    let files = directory(&server, "files");
+    for (name, size) in [("a", 10), ("b c/d", 200_000), ("b c/é", 0), ("big", 3_000_000)] {
+        let path = files.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, noise(size, size as u64)).unwrap();
+    }
+    let Some(obscured) = run(Command::new("rclone").args(["obscure", PASSWORD])) else {
+        return;
+    };
+    let obscured = well(&obscured);
+    let pem = server.data().join("tls/self-made.pem");
+    let copy = directory(&server, "copy");
+    for (listener, security) in [
+        ("ftp", None),
+        ("ftp", Some("--ftp-explicit-tls")),
+        ("ftps", Some("--ftp-tls")),
+    ] {
+        let rclone = |args: &[&str]| {
+            let mut command = Command::new("rclone");
+            command
+                .env("RCLONE_CONFIG", "/dev/null")
+                .args(args)
+                .args(security);
+            command.args(["--retries", "1", "--ftp-host", "localhost", "--ftp-user", NAME]);
+            command.args(["--ftp-port", &server.port_of(listener).to_string()]);
+            command
+                .args(["--ftp-pass", obscured.trim(), "--ca-cert"])
+                .arg(&pem);
+            well(&run(&mut command).unwrap())
+        };
+        let (from, to) = (files.to_str().unwrap(), copy.to_str().unwrap());
+        rclone(&["copy", from, ":ftp:in"]);
+        rclone(&["check", "--download", from, ":ftp:in"]);
+        // Nothing is sent again: sizes and times are what they were.
+        let again = rclone(&["sync", "--dry-run", "--update", from, ":ftp:in"]);
+        assert_eq!(again, "");
+        rclone(&["move", ":ftp:in", to]);
+        for name in ["a", "b c/d", "b c/é", "big"] {
+            same(&files.join(name), &copy.join(name));
+        }
+        rclone(&["purge", ":ftp:in"]);
+        assert_eq!(server.tree(), ["/"], "{listener} {security:?}");
+    }
+}
+
+#[test]
+fn curl_over_ipv6() {
+    let server = server_with(&[("ftp", "[::1]:0")]);
+    let files = directory(&server, "files");
+    let bytes = noise(300_000, 1);
+    let (up, down) = (files.join("up"), files.join("down"));
+    std::fs::write(&up, &bytes).unwrap();
+    let url = format!("ftp://[::1]:{}/f", server.port_of("ftp"));
+    let user = format!("{NAME}:{PASSWORD}");
+    let curl = |args: &[&str], file: &Path| {
+        let mut command = Command::new("curl");
+        command
+            .args(["-sS", "--retry", "3", "-u", &user])
+            .args(args)
+            .arg(file);
+        run(command.arg(&url))
+    };
+    // EPSV, and EPRT.
+    for args in [&[][..], &["-P", "-"][..]] {
+        let Some(output) = curl(&joined(args, &["-T"]), &up) else {
+            return;
+        };
+        well(&output);
+        well(&curl(&joined(args, &["-o"]), &down).unwrap());
+        same(&up, &down);
+    }
+}
+
+#[test]
 fn clients_work_where_tls_and_resumption_are_required() {
     let server = server_with(&[("ftp_tls", "required"), ("ftp_resumption_required", "true")]);
     let mut ftp = Ftp::connect(&server);

@@ -113,13 +113,47 @@ fn a_change_of_the_account_ends_its_sessions_and_transfers() {
 
 #[test]
 fn idle_control_connections_cost_little() {
-    let server = server();
+    hold_idle(1000);
+}
+
+#[test]
+#[ignore = "takes long: for the night"]
+fn ten_thousand_idle_control_connections_cost_little() {
+    hold_idle(10_000);
+}
+
+fn hold_idle(count: u64) {
+    let server = server_with(&[("ftp_login_timeout_s", "600")]);
     let _warm: Vec<_> = (0..50).map(|_| Ftp::connect(&server)).collect();
     let before = resident_kib(server.pid());
-    let _idle: Vec<_> = (0..1000).map(|_| Ftp::connect(&server)).collect();
-    let each = (resident_kib(server.pid()) - before) / 1000;
+    let mut idle: Vec<_> = (0..count).map(|_| Ftp::connect(&server)).collect();
+    let each = (resident_kib(server.pid()) - before) / count;
     assert!(each < 32, "{each} KiB for each");
     Ftp::login(&server).expect("NOOP", 200);
+    // They are all still served.
+    for ftp in &mut idle {
+        ftp.expect("NOOP", 200);
+    }
+}
+
+#[test]
+fn one_address_does_not_hold_all_handshakes() {
+    let server = server_with(&[("handshakes_max", "8")]);
+    let port = server.port_of("ftps");
+    let mut silent: Vec<_> = (0..40).map(|_| from("127.0.0.9", port)).collect();
+    for _ in 0..8 {
+        Ftp::implicit(&server).expect("NOOP", 200);
+    }
+    // All but its share were let go at once. One that is held says nothing either.
+    let held = silent.iter_mut().filter(|stream| is_held(stream)).count();
+    assert!((1..=2 * 2).contains(&held), "{held} are held");
+}
+
+/// Whether the server has left a connection open.
+fn is_held(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let mut stream = stream;
+    matches!(stream.read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 fn resident_kib(pid: u32) -> u64 {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(missing_docs, reason = "the names of tests say what they hold")]
 
+mod camera;
 mod client;
 mod clients;
 mod commands;

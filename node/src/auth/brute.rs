@@ -1,5 +1,5 @@
 //! Slows guessing: failures are counted for each address at each key, so that nobody can lock a tenant out from
-//! elsewhere.
+//! elsewhere, and for each address at all keys, so that trying one secret at many keys is no way around it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -10,6 +10,10 @@ use std::time::Duration;
 const FREE_FAILURES: u32 = 5;
 /// Longest wait, in seconds.
 const WAIT_MAX_S: u64 = 300;
+/// Failures of an address at all keys that cost nothing: an office of people behind one address has that many.
+const ADDRESS_FREE_FAILURES: u64 = 100;
+/// Time in which one of them is forgotten, in seconds, and so the pace of those beyond them.
+const ADDRESS_PACE_S: u64 = 10;
 /// Counts kept; beyond it those that are no longer in force are dropped, then all of them: memory is bounded,
 /// and a flood from many addresses is the admission's to stop.
 const ENTRIES_MAX_COUNT: usize = 100_000;
@@ -24,14 +28,21 @@ struct Failures {
 #[derive(Debug, Default)]
 pub(super) struct Failed {
     counts: HashMap<(IpAddr, u64), Failures>,
+    /// When all failures of an address are forgotten.
+    addresses: HashMap<IpAddr, u64>,
     hasher: RandomState,
 }
 
 impl Failed {
     /// How long an address has to wait before it may try a key again.
     pub(super) fn wait(&self, address: IpAddr, key: &str, now_s: u64) -> Option<Duration> {
-        let failures = self.counts.get(&(network(address), self.hasher.hash_one(key)))?;
-        (failures.until_s > now_s).then(|| Duration::from_secs(failures.until_s - now_s))
+        let address = network(address);
+        let of_key = self.counts.get(&(address, self.hasher.hash_one(key)));
+        let key_until_s = of_key.map_or(0, |failures| failures.until_s);
+        let forgotten_s = self.addresses.get(&address).copied().unwrap_or(0);
+        let address_until_s = forgotten_s.saturating_sub((ADDRESS_FREE_FAILURES - 1) * ADDRESS_PACE_S);
+        let until_s = key_until_s.max(address_until_s);
+        (until_s > now_s).then(|| Duration::from_secs(until_s - now_s))
     }
 
     /// Notes a failure.
@@ -43,9 +54,18 @@ impl Failed {
                 self.counts.clear();
             }
         }
+        if self.addresses.len() >= ENTRIES_MAX_COUNT {
+            self.addresses.retain(|_, forgotten_s| *forgotten_s > now_s);
+            if self.addresses.len() >= ENTRIES_MAX_COUNT {
+                self.addresses.clear();
+            }
+        }
+        let address = network(address);
+        let forgotten_s = self.addresses.entry(address).or_insert(0);
+        *forgotten_s = (*forgotten_s).max(now_s) + ADDRESS_PACE_S;
         let entry = self
             .counts
-            .entry((network(address), self.hasher.hash_one(key)))
+            .entry((address, self.hasher.hash_one(key)))
             .or_insert(Failures { count: 0, until_s: 0 });
         if entry.until_s + WAIT_MAX_S <= now_s && entry.until_s > 0 {
             entry.count = 0;
@@ -59,7 +79,7 @@ impl Failed {
         };
     }
 
-    /// Forgets the failures of an address that has the secret.
+    /// Forgets the failures of an address at a key that it has the secret of. Those at other keys still count.
     pub(super) fn succeeded(&mut self, address: IpAddr, key: &str) {
         self.counts.remove(&(network(address), self.hasher.hash_one(key)));
     }
@@ -89,5 +109,34 @@ mod tests {
         assert!(failed.wait(address("2001:db8:0:1::1"), "key", 100).is_none());
         failed.succeeded(address("2001:db8::9"), "key");
         assert!(failed.wait(address("2001:db8::ffff"), "key", 100).is_none());
+    }
+
+    #[test]
+    fn an_address_that_tries_many_keys_is_slowed_at_all_of_them() {
+        let mut failed = Failed::default();
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let (guesser, other) = (address("192.0.2.1"), address("192.0.2.2"));
+        for key in 0..ADDRESS_FREE_FAILURES {
+            assert_eq!(failed.wait(guesser, &format!("key {key}"), 1000), None);
+            failed.failed(guesser, &format!("key {key}"), 1000);
+        }
+        // One key of its own does not help.
+        failed.succeeded(guesser, "key 0");
+        let pace = Duration::from_secs(ADDRESS_PACE_S);
+        assert_eq!(failed.wait(guesser, "new", 1000), Some(pace));
+        assert_eq!(failed.wait(other, "new", 1000), None);
+        let next = 1000 + ADDRESS_PACE_S;
+        assert_eq!(failed.wait(guesser, "new", next), None);
+        failed.failed(guesser, "new", next);
+        assert_eq!(failed.wait(guesser, "newer", next), Some(pace));
+    }
+
+    #[test]
+    fn counts_of_addresses_are_bounded() {
+        let mut failed = Failed::default();
+        for number in 0..=u32::try_from(ENTRIES_MAX_COUNT).unwrap() {
+            failed.failed(std::net::Ipv4Addr::from_bits(number).into(), "key", 1000);
+        }
+        assert!(failed.addresses.len() <= ENTRIES_MAX_COUNT && failed.counts.len() <= ENTRIES_MAX_COUNT);
     }
 }

@@ -137,7 +137,7 @@ impl<'a> Chained<'a> {
             Piece::File { file, offset, length } => {
                 let length = usize::try_from(*length).unwrap_or(usize::MAX);
                 let mut buffer = std::mem::replace(&mut self.buffer, AlignedBuf::with_capacity(1));
-                buffer.resize_zeroed(length);
+                buffer.resize_to_fill(length);
                 let (read, buffer) = file.read_at(buffer, *offset).await;
                 self.buffer = buffer;
                 let read = read.map_err(|error| Error::Disk(format!("cannot read a blob: {error}")))?;

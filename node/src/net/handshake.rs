@@ -1,6 +1,8 @@
 //! TLS handshakes on sockets: within a deadline, and not too many at once.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,17 +13,21 @@ use crate::metrics;
 use crate::ring::Socket;
 use crate::tls::{FIRST_BYTE, Handshake, Session, TlsError};
 
+/// One address has no more than this part of the handshakes that may be under way: the others are left to the others.
+const ADDRESS_SHARE: usize = 4;
+
 /// Handshakes of a shard that are under way.
 #[derive(Debug)]
 pub struct Handshakes {
     open: Cell<usize>,
+    by_address: RefCell<HashMap<IpAddr, usize>>,
     max: usize,
 }
 
 /// Why there is no TLS connection.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
-    /// Too many are under way.
+    /// Too many are under way, in all or with this address.
     #[error("too many handshakes at once")]
     TooMany,
     /// The peer is gone or took too long.
@@ -43,28 +49,50 @@ pub struct Shaken {
     pub resumed: bool,
 }
 
-struct UnderWay<'a>(&'a Handshakes);
+struct UnderWay<'a> {
+    handshakes: &'a Handshakes,
+    address: IpAddr,
+}
 
 impl Handshakes {
-    /// At most `max` at once.
+    /// At most `max` at once, a quarter of them with one address.
     #[must_use]
     pub fn new(max: usize) -> Rc<Self> {
-        let open = Cell::new(0);
-        Rc::new(Self { open, max })
+        Rc::new(Self {
+            open: Cell::new(0),
+            by_address: RefCell::default(),
+            max,
+        })
     }
 
-    fn begin(&self) -> Option<UnderWay<'_>> {
+    fn begin(&self, address: IpAddr) -> Option<UnderWay<'_>> {
+        let address = address.to_canonical();
         let open = self.open.get();
-        (open < self.max).then(|| {
-            self.open.set(open + 1);
-            UnderWay(self)
+        let mut by_address = self.by_address.borrow_mut();
+        let from_here = by_address.get(&address).copied().unwrap_or(0);
+        if open >= self.max || from_here >= self.max.div_ceil(ADDRESS_SHARE) {
+            return None;
+        }
+        self.open.set(open + 1);
+        by_address.insert(address, from_here + 1);
+        Some(UnderWay {
+            handshakes: self,
+            address,
         })
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get().saturating_sub(1));
+        let Handshakes { open, by_address, .. } = self.handshakes;
+        open.set(open.get().saturating_sub(1));
+        let mut by_address = by_address.borrow_mut();
+        if let Some(count) = by_address.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                by_address.remove(&self.address);
+            }
+        }
     }
 }
 
@@ -98,7 +126,8 @@ async fn shake(
     watch: &Watch,
     early: &[u8],
 ) -> Result<Shaken, HandshakeError> {
-    let _under_way = handshakes.begin().ok_or(HandshakeError::TooMany)?;
+    let address = socket.peer().ip();
+    let _under_way = handshakes.begin(address).ok_or(HandshakeError::TooMany)?;
     watch.enter(Phase::Handshake);
     let mut handshake = Handshake::new(config, early)?;
     loop {

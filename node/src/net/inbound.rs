@@ -2,6 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::pool;
 use super::stream::Stream;
@@ -11,6 +12,8 @@ use crate::limits::{CONNECTION_BUFFER_BYTES, TRANSFER_BUFFER_MAX_BYTES};
 
 /// Wake up for no less than this while a large body streams in.
 const LOW_WATER_BYTES: usize = 128 << 10;
+/// When to look whether a large body has ended, where its end is a few bytes that nobody has announced.
+const END_AFTER: Duration = Duration::from_millis(5);
 
 /// Received bytes `start..end` of a buffer, and the connection they come from.
 pub struct Inbound {
@@ -139,14 +142,18 @@ impl Inbound {
         };
         self.release();
         loop {
-            // The end of a TLS stream is a few bytes that have to wake us.
-            let known = remaining < u64::MAX || !self.stream.is_tls();
-            let worth_waking = if known && most >= LOW_WATER_BYTES + self.stream.unopened() {
-                LOW_WATER_BYTES
-            } else {
-                1
-            };
-            if self.exhausted && !self.wait(worth_waking).await? {
+            let large = most >= LOW_WATER_BYTES + self.stream.unopened();
+            let worth_waking = if large { LOW_WATER_BYTES } else { 1 };
+            // The last word of TLS is too little to wake us.
+            let ends_unseen = large && remaining == u64::MAX && self.stream.is_tls();
+            if self.exhausted && !self.quiet && ends_unseen {
+                self.want(worth_waking);
+                let came = self.watch.readable_within(END_AFTER).await;
+                if !came.map_err(|_| Error::Disconnected)? {
+                    self.be_quiet();
+                    continue;
+                }
+            } else if self.exhausted && !self.wait(worth_waking).await? {
                 return Ok(None);
             }
             let received = match self.stream.try_recv(dst) {
@@ -253,11 +260,17 @@ impl Inbound {
             self.watch.readable_soon().await
         };
         let came = came.map_err(|_| Error::Disconnected)?;
-        self.quiet = !came;
-        if self.quiet {
-            self.want(1);
+        self.quiet = false;
+        if !came {
+            self.be_quiet();
         }
         Ok(came)
+    }
+
+    /// The peer is quiet: any byte ends the next wait.
+    fn be_quiet(&mut self) {
+        self.quiet = true;
+        self.want(1);
     }
 
     fn want(&mut self, bytes: usize) {

@@ -11,6 +11,8 @@ use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use futures::future::{Either, select};
+
 use crate::limits::{RUN_MAX_BYTES, SWEEP_INTERVAL_MS};
 use crate::ring::{self, Socket};
 
@@ -155,6 +157,18 @@ impl Watch {
             Poll::Pending
         });
         self.wait(either).await
+    }
+
+    /// As [`Watch::readable`], but gives up after `moment`: false then.
+    ///
+    /// # Errors
+    /// The ring refuses the poll.
+    pub async fn readable_within(&self, moment: Duration) -> std::io::Result<bool> {
+        let (readable, over) = (pin!(self.socket.readable()), pin!(ring::sleep(moment)));
+        match self.wait(select(readable, over)).await {
+            Either::Left((result, _)) => result.map(|()| true),
+            Either::Right(_) => Ok(false),
+        }
     }
 
     /// Waits for the peer to receive; this time counts.

@@ -96,15 +96,18 @@ impl Spare {
             .iter()
             .rposition(|memory| memory.capacity == capacity)?;
         self.bytes -= capacity;
-        Some(self.memory.swap_remove(found))
+        Some(self.memory.remove(found))
     }
 
+    /// Keeps memory; what has waited longest makes room, as sizes that nobody asks for would stay for ever.
     fn give(&mut self, memory: Memory) {
-        if self.memory.len() < SPARE_BUFFERS_MAX_COUNT
-            && self.bytes + memory.capacity <= SPARE_BUFFERS_MAX_BYTES
-        {
-            self.bytes += memory.capacity;
-            self.memory.push(memory);
+        if memory.capacity > SPARE_BUFFERS_MAX_BYTES {
+            return;
+        }
+        self.bytes += memory.capacity;
+        self.memory.push(memory);
+        while self.memory.len() > SPARE_BUFFERS_MAX_COUNT || self.bytes > SPARE_BUFFERS_MAX_BYTES {
+            self.bytes -= self.memory.remove(0).capacity;
         }
     }
 }
@@ -147,6 +150,12 @@ impl AlignedBuf {
             new.fill(0);
         }
         self.len = len;
+    }
+
+    /// Makes `len` bytes be in use (at most the capacity), which the caller overwrites: new ones are whatever was there
+    /// before.
+    pub fn resize_to_fill(&mut self, len: usize) {
+        self.len = len.min(self.memory.capacity);
     }
 
     /// Drops the bytes from `len` on.

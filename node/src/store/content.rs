@@ -288,7 +288,7 @@ impl Reader {
         };
         let offset = u64::from(place.offset) - start as u64;
         let mut buffer = AlignedBuf::with_capacity(wanted);
-        buffer.resize_zeroed(wanted);
+        buffer.resize_to_fill(wanted);
         let buffer = if !direct && file.try_read_cached(&mut buffer, offset) == Some(bytes) {
             buffer
         } else {
