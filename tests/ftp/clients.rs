@@ -235,24 +235,6 @@ fn ncftp_puts_and_gets() {
 }
 
 #[test]
-fn wput_puts() {
-    let server = ready();
-    let files = directory(&server, "files");
-    let bytes = noise(300_000, 1);
-    std::fs::write(files.join("one"), &bytes).unwrap();
-    let mut put = Command::new("wput");
-    put.args(["-q", "-B", "one"]).current_dir(&files);
-    put.arg(format!(
-        "ftp://{NAME}:{}@127.0.0.1:{}/in/one",
-        PASSWORD.replace(' ', "%20"),
-        server.port_of("ftp")
-    ));
-    let Some(output) = run(&mut put) else { return };
-    well(&output);
-    assert!(server.get("/in/one").body == bytes);
-}
-
-#[test]
 fn rclone_copies_checks_and_moves() {
     let server = ready();
     let files = directory(&server, "files");

@@ -200,6 +200,7 @@ fn listings_have_their_forms() {
     ftp.passive();
     ftp.expect("LIST nope", 550);
     ftp.expect("MLSD one.txt", 501);
+    ftp.expect("MLSD nope", 550);
     ftp.expect("LIST", 425);
     ftp.expect("CWD /", 250);
     ftp.expect("RMD d", 550);

@@ -68,12 +68,13 @@ impl Session {
         match self.directory(&path, form) {
             Ok(listing) => self.send_listing("MLSD", named, listing).await,
             Err(error) => {
-                let Done::Reply(reply) = Done::from(error) else {
-                    return Done::Silence;
+                // RFC 3659 §7.2.1: 501 for a file. What is missing stays a 550, which clients take for that.
+                let is_file = matches!(error, Error::Tree(TreeError::NotDirectory(_)));
+                let done = match Done::from(error) {
+                    Done::Reply(reply) if is_file => reply.with_code(501).into(),
+                    done => done,
                 };
-                // RFC 3659 §7.2.1: 501 for what is no directory.
-                let code = if reply.code() == 550 { 501 } else { reply.code() };
-                self.refused(reply.with_code(code).into())
+                self.refused(done)
             }
         }
     }
