@@ -263,8 +263,8 @@ fn rclone_copies_checks_and_moves() {
             command.args(["--retries", "1", "--ftp-host", "localhost", "--ftp-user", NAME]);
             command.args(["--ftp-port", &server.port_of(listener).to_string()]);
             command
-                .args(["--ftp-pass", obscured.trim(), "--ca-cert"])
-                .arg(&pem);
+                .args(["--ftp-pass", obscured.trim()])
+                .env("SSL_CERT_FILE", &pem);
             well(&run(&mut command).unwrap())
         };
         let (from, to) = (files.to_str().unwrap(), copy.to_str().unwrap());

@@ -69,7 +69,7 @@ impl Session {
             Ok(listing) => self.send_listing("MLSD", named, listing).await,
             Err(error) => {
                 // RFC 3659 §7.2.1: 501 for a file. What is missing stays a 550, which clients take for that.
-                let is_file = matches!(error, Error::Tree(TreeError::NotDirectory(_)));
+                let is_file = matches!(error, Error::Conflict(_));
                 let done = match Done::from(error) {
                     Done::Reply(reply) if is_file => reply.with_code(501).into(),
                     done => done,
