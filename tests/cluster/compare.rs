@@ -8,8 +8,7 @@ use filegrid_tree::{Change, DirRow, FileRow, Id, Op, Protocol, Row, lookup};
 use serde_json::{Value, json};
 
 use crate::member::{Member, event_of, tree_with};
-use crate::poll::poll;
-use crate::support::Server;
+use crate::support::{Server, poll};
 
 const EVERY_SECOND: &[(&str, &str)] = &[("metadata_compare_s", "1")];
 

@@ -10,7 +10,6 @@ mod compare;
 mod ftp;
 mod grow;
 mod member;
-mod poll;
 mod registry;
 mod secure;
 mod ship;

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use crate::ftp::{self, Ftp};
 use crate::member::{Member, event_of, old_registry};
-use crate::poll::poll;
-use crate::support::{Reply, Server, until};
+use crate::support::{Reply, Server, poll, until};
 
 /// Two nodes of a cluster with an account that logs in over FTP.
 fn two() -> (Member, Server, Server, u64) {
@@ -259,14 +258,7 @@ fn what_a_node_had_of_its_own_is_taken_over_once() {
     session(&server).expect("SIZE /a", 213);
     // What is deleted since does not come back, not even from the copy of a node that did not hear of it.
     let copy = std::fs::read(server.data().join("registry.json")).unwrap();
-    let gone = server.request(
-        &server.token,
-        "DELETE",
-        &format!("/ftpaccounts/id/{id}"),
-        &[],
-        b"",
-    );
-    assert_eq!(gone.status, 200, "{}", gone.text());
+    server.delete_account(id);
     server.terminate();
     assert!(server.wait_for_end().success());
     std::fs::write(server.data().join("registry.json"), copy).unwrap();

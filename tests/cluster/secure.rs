@@ -9,8 +9,7 @@ use filegridctl::authority::Authority;
 use serde_json::json;
 
 use crate::member::{event_of, tree_with};
-use crate::poll::poll;
-use crate::support::Server;
+use crate::support::{Server, poll};
 
 /// Files of a directory that an authority has made: its certificate, the other one, and the key.
 fn files(directory: &Path) -> [String; 3] {

@@ -4,8 +4,7 @@ use filegrid_meta::store::{Command, Reply};
 use serde_json::json;
 
 use crate::member::{Member, event_of, tree_with};
-use crate::poll::poll;
-use crate::support::noise;
+use crate::support::{noise, poll};
 
 #[test]
 fn a_backlog_of_several_segments_is_read_from_the_log() {

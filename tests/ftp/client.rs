@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use serde_json::json;
 
 use crate::support::Server;
 use crate::wire::{self, Wire};
@@ -27,10 +26,7 @@ pub(crate) fn server_with(settings: &[(&str, &str)]) -> Server {
 
 /// Adds an account; its id.
 pub(crate) fn account(server: &Server, name: &str, root: &str, rights: &str) -> u64 {
-    let account = json!({"Username": name, "Password": PASSWORD, "Chroot": root, "AccessRights": rights});
-    server.call("/ftpaccounts/create", account)["id"]
-        .as_u64()
-        .unwrap()
+    server.add_account(name, PASSWORD, root, rights)
 }
 
 /// A control connection.

@@ -1,49 +1,17 @@
 //! Clients that people use.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use crate::client::{Ftp, NAME, PASSWORD, server, server_with};
+use crate::programs::{directory, run, well};
 use crate::support::{Server, noise};
-
-/// Runs a client; `None` where it is missing and may be.
-pub(crate) fn run(command: &mut Command) -> Option<Output> {
-    match command.output() {
-        Ok(output) => Some(output),
-        Err(error) => {
-            let name = command.get_program().to_string_lossy().into_owned();
-            assert!(
-                std::env::var_os("FILEGRID_REQUIRE_CLIENTS").is_none(),
-                "{name}: {error}"
-            );
-            println!("skipped: no {name}");
-            None
-        }
-    }
-}
-
-#[track_caller]
-pub(crate) fn well(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{text}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    text
-}
 
 /// A server that anna can log in to, at once.
 fn ready() -> Server {
     let server = server();
     Ftp::login(&server);
     server
-}
-
-pub(crate) fn directory(server: &Server, name: &str) -> std::path::PathBuf {
-    let path = server.data().with_extension(name);
-    std::fs::create_dir_all(&path).unwrap();
-    path
 }
 
 #[test]
@@ -166,11 +134,7 @@ fn curl() {
 fn lftp_mirrors_both_ways() {
     let server = ready();
     let files = directory(&server, "files");
-    for (name, size) in [("a", 10), ("b c/d", 200_000), ("b c/é", 0), ("big", 3_000_000)] {
-        let path = files.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, noise(size, size as u64)).unwrap();
-    }
+    make_files(&files);
     for (round, settings) in [
         "set ftp:ssl-allow no",
         "set ftp:ssl-force yes; set ftp:ssl-protect-data yes",
@@ -194,11 +158,26 @@ fn lftp_mirrors_both_ways() {
         command.args(["--norc", "-c", &script]);
         let Some(output) = run(&mut command) else { return };
         well(&output);
-        for name in ["a", "b c/d", "b c/é", "big"] {
-            same(&files.join(name), &copy.join("m").join(name));
-        }
+        same_files(&files, &copy.join("m"));
         same(&files.join("big"), &copy.join("big"));
         assert_eq!(server.tree(), ["/"]);
+    }
+}
+
+/// Names and sizes of the files of a mirror.
+const FILES: [(&str, usize); 4] = [("a", 10), ("b c/d", 200_000), ("b c/é", 0), ("big", 3_000_000)];
+
+fn make_files(directory: &Path) {
+    for (name, size) in FILES {
+        let path = directory.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, noise(size, size as u64)).unwrap();
+    }
+}
+
+fn same_files(one: &Path, other: &Path) {
+    for (name, _) in FILES {
+        same(&one.join(name), &other.join(name));
     }
 }
 
@@ -238,11 +217,7 @@ fn ncftp_puts_and_gets() {
 fn rclone_copies_checks_and_moves() {
     let server = ready();
     let files = directory(&server, "files");
-    for (name, size) in [("a", 10), ("b c/d", 200_000), ("b c/é", 0), ("big", 3_000_000)] {
-        let path = files.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, noise(size, size as u64)).unwrap();
-    }
+    make_files(&files);
     let Some(obscured) = run(Command::new("rclone").args(["obscure", PASSWORD])) else {
         return;
     };
@@ -274,9 +249,7 @@ fn rclone_copies_checks_and_moves() {
         let again = rclone(&["sync", "--dry-run", "--update", from, ":ftp:in"]);
         assert_eq!(again, "");
         rclone(&["move", ":ftp:in", to]);
-        for name in ["a", "b c/d", "b c/é", "big"] {
-            same(&files.join(name), &copy.join(name));
-        }
+        same_files(&files, &copy);
         rclone(&["purge", ":ftp:in"]);
         assert_eq!(server.tree(), ["/"], "{listener} {security:?}");
     }

@@ -10,6 +10,9 @@ mod commands;
 mod faults;
 mod hostile;
 mod partials;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../rest/client.rs"]
+mod programs;
 mod sequences;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../rest/support.rs"]

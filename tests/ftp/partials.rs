@@ -6,8 +6,8 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::client::{Ftp, NAME, PASSWORD, account, server, server_with};
-use crate::clients::{directory, run, well};
-use crate::support::{Server, blobs, noise};
+use crate::programs::{directory, run, well};
+use crate::support::{Server, blobs, noise, poll};
 use crate::wire::Wire;
 
 /// Below and beyond what fits the log, and the smallest buffer.
@@ -42,18 +42,6 @@ fn broken(ftp: &mut Ftp, line: &str, bytes: &[u8]) {
 fn size(ftp: &mut Ftp, name: &str) -> usize {
     let text = ftp.expect(&format!("SIZE {name}"), 213);
     text.trim_end()[4..].parse().unwrap()
-}
-
-/// Asks until it has come to that: what the server does in its own time.
-#[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
-pub(crate) fn until(mut ask: impl FnMut() -> bool) {
-    for _ in 0..600 {
-        if ask() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    panic!("never");
 }
 
 #[test]
@@ -154,7 +142,7 @@ fn what_is_kept_is_cut_continued_or_dropped() {
         ftp.expect("DELE f", 250);
     }
     assert_eq!(server.tree(), ["/"]);
-    until(|| blobs(server.data()).is_empty());
+    poll(|| blobs(server.data()).is_empty());
 }
 
 #[test]
@@ -184,7 +172,7 @@ fn what_is_kept_ends_when_the_file_is_another_by_now() {
         end(&mut ftp);
         let (code, text) = ftp.ask("SIZE d/f");
         assert!(code == 550 || text.trim_end().len() < 8, "{text}");
-        until(|| blobs(server.data()).is_empty());
+        poll(|| blobs(server.data()).is_empty());
     }
     // An upload that goes on while somebody replaces the file is refused, and nothing of it is kept.
     ftp.expect("MKD d", 257);
@@ -203,7 +191,7 @@ fn what_is_kept_ends_when_the_file_is_another_by_now() {
     ftp.expect("DELE d/new", 250);
     ftp.expect("SIZE d/new", 550);
     ftp.expect("DELE d/new", 550);
-    until(|| blobs(server.data()).is_empty());
+    poll(|| blobs(server.data()).is_empty());
 }
 
 #[test]
@@ -231,23 +219,16 @@ fn what_is_kept_outlives_a_restart_and_ends_in_time_and_with_its_account() {
     let mut bert = login_as(&server, "bert");
     broken(&mut bert, "STOR f", &bytes);
     assert_eq!(size(&mut bert, "f"), 400_000);
-    let gone = server.request(
-        &server.token,
-        "DELETE",
-        &format!("/ftpaccounts/id/{id}"),
-        &[],
-        b"",
-    );
-    assert_eq!(gone.status, 200, "{}", gone.text());
-    until(|| blobs(server.data()).is_empty());
+    server.delete_account(id);
+    poll(|| blobs(server.data()).is_empty());
     // The time is over.
     broken(&mut ftp, "STOR f", &bytes);
     drop(ftp);
     server.set("keep_partial_s", "1");
     server.stop_and_restart();
     let mut ftp = login(&server);
-    until(|| ftp.ask("SIZE f").0 == 550);
-    until(|| blobs(server.data()).is_empty());
+    poll(|| ftp.ask("SIZE f").0 == 550);
+    poll(|| blobs(server.data()).is_empty());
 }
 
 #[test]
@@ -256,7 +237,7 @@ fn nothing_is_kept_where_the_operator_says_so_nor_of_unique_names() {
     let mut ftp = login(&none);
     broken(&mut ftp, "STOR f", &noise(300_000, 5));
     ftp.expect("SIZE f", 550);
-    until(|| blobs(none.data()).is_empty());
+    poll(|| blobs(none.data()).is_empty());
     let server = server();
     let mut ftp = login(&server);
     let stream = ftp.passive();
@@ -269,7 +250,7 @@ fn nothing_is_kept_where_the_operator_says_so_nor_of_unique_names() {
     stream.sock.shutdown(std::net::Shutdown::Both).unwrap();
     ftp.expect_reply(426);
     ftp.expect(&format!("SIZE {name}"), 550);
-    until(|| blobs(server.data()).is_empty());
+    poll(|| blobs(server.data()).is_empty());
 }
 
 #[test]
@@ -281,7 +262,7 @@ fn a_lost_control_connection_and_abor_leave_what_has_arrived() {
     data.write_all(&bytes).unwrap();
     drop(ftp);
     let mut ftp = Ftp::login(&server);
-    until(|| ftp.ask("SIZE lost").0 == 213);
+    poll(|| ftp.ask("SIZE lost").0 == 213);
     let arrived = size(&mut ftp, "lost");
     ftp.expect(&format!("REST {arrived}"), 350);
     ftp.upload("STOR lost", &bytes[arrived..]);

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::TcpStream;
 
 use crate::client::{Ftp, PASSWORD, account, server};
-use crate::partials::until;
+use crate::support::poll;
 
 #[test]
 fn a_login_goes_by_the_last_user_and_ends_with_the_next() {
@@ -236,5 +236,5 @@ fn who_leaves_at_once_leaves_nothing() {
     ftp.expect_reply(226);
     // All but this one are gone from the count as soon as the server has seen them leave.
     let open = "filegrid_connections_open{protocol=\"ftp\"} 1";
-    until(|| server.probe("/metrics").text().lines().any(|line| line == open));
+    poll(|| server.probe("/metrics").text().lines().any(|line| line == open));
 }

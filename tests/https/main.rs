@@ -12,6 +12,9 @@ mod files;
 #[path = "../rest/framing.rs"]
 mod framing;
 #[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../rest/client.rs"]
+mod programs;
+#[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../rest/support.rs"]
 mod support;
 mod tls;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustls::{ClientConnection, StreamOwned};
 
+use crate::programs::{run, well};
 use crate::support::{Server, noise};
 use crate::wire;
 
@@ -19,23 +20,7 @@ fn python(server: &Server, what: &str) -> Option<Vec<String>> {
         .arg(script)
         .arg(server.data().join("tls/self-made.pem"))
         .args([&server.port_of("https").to_string(), what]);
-    let output = match command.output() {
-        Ok(output) => output,
-        Err(error) => {
-            assert!(
-                std::env::var_os("FILEGRID_REQUIRE_CLIENTS").is_none(),
-                "python3: {error}"
-            );
-            println!("skipped: no python3");
-            return None;
-        }
-    };
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = well(&run(&mut command)?);
     Some(text.lines().map(str::to_owned).collect())
 }
 
@@ -133,32 +118,15 @@ fn curl_uploads_and_downloads_over_tls() {
         let mut command = Command::new("curl");
         command.args(["-sSf", "-H", &bearer, "--cacert"]);
         command.arg(server.data().join("tls/self-made.pem")).args(args);
-        command.output()
+        run(&mut command)
     };
     let form = format!("f=@{};filename=big", source.display());
-    match curl(&["-F", &form, &format!("{url}/api/upload")]) {
-        Ok(output) => {
-            assert!(
-                output.status.success(),
-                "{}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
-        Err(error) => {
-            assert!(
-                std::env::var_os("FILEGRID_REQUIRE_CLIENTS").is_none(),
-                "curl: {error}"
-            );
-            return println!("skipped: no curl");
-        }
-    }
+    let Some(output) = curl(&["-F", &form, &format!("{url}/api/upload")]) else {
+        return;
+    };
+    well(&output);
     let get = format!("{url}/api/download/single?path=/big");
-    let output = curl(&["-o", copy.to_str().unwrap(), &get]).unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    well(&curl(&["-o", copy.to_str().unwrap(), &get]).unwrap());
     assert!(std::fs::read(copy).unwrap() == bytes);
 }
 

@@ -84,18 +84,8 @@ fn other_programs_read_more_files_than_a_plain_archive_holds() {
     let file = directory.path().join("files.zip");
     std::fs::write(&file, &archive.body).unwrap();
     let run = |program: &str, arguments: &[&str]| {
-        let output = std::process::Command::new(program)
-            .args(arguments)
-            .arg(&file)
-            .output()
-            .unwrap();
-        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(
-            output.status.success(),
-            "{program}: {shown}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        shown
+        let mut command = std::process::Command::new(program);
+        client::well(&command.args(arguments).arg(&file).output().unwrap())
     };
     if client::installed(&["python3"]) {
         let script = "import sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nassert z.testzip() is None\n\

@@ -7,6 +7,7 @@ mod accounts;
 mod admin;
 mod archives;
 mod auth;
+#[allow(dead_code, reason = "other tests use the rest")]
 mod client;
 mod connections;
 mod cors;
@@ -24,6 +25,7 @@ mod paths;
 mod routes;
 mod scrub;
 mod status;
+#[allow(dead_code, reason = "other tests use the rest")]
 mod support;
 mod tokens;
 mod trees;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Server, noise, request, until};
+use crate::support::{Server, noise, poll, request, until};
 
 /// The value of a series, by its name and labels as they are shown.
 fn value(server: &Server, series: &str) -> f64 {
@@ -125,13 +125,7 @@ fn open_connections_are_those_that_are_open() {
 
 fn until_open(server: &Server, wanted: f64) {
     let open = via("connections_open", "http");
-    until(200, || {
-        let reply = server.probe("/livez");
-        if value(server, &open) <= wanted {
-            return reply;
-        }
-        server.probe("/not-yet")
-    });
+    poll(|| value(server, &open) <= wanted);
 }
 
 #[test]

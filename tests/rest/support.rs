@@ -391,6 +391,19 @@ impl Server {
         reply.json()
     }
 
+    /// Adds an FTP account; its id.
+    pub(crate) fn add_account(&self, name: &str, password: &str, root: &str, rights: &str) -> u64 {
+        let account = json!({"Username": name, "Password": password, "Chroot": root, "AccessRights": rights});
+        self.call("/ftpaccounts/create", account)["id"].as_u64().unwrap()
+    }
+
+    /// Deletes an FTP account.
+    pub(crate) fn delete_account(&self, id: u64) {
+        let target = format!("/ftpaccounts/id/{id}");
+        let gone = self.request(&self.token, "DELETE", &target, &[], b"");
+        assert_eq!(gone.status, 200, "{}", gone.text());
+    }
+
     pub(crate) fn upload(&self, files: &[(&str, &str, &[u8])], meta: Option<Value>) -> Reply {
         self.upload_as(&self.token, files, meta)
     }
@@ -515,6 +528,19 @@ pub(crate) fn form(files: &[(&str, &str, &[u8])], meta: Option<Value>) -> Vec<u8
     }
     body.extend_from_slice(b"--b0--\r\n");
     body
+}
+
+/// Waits for what comes about by itself.
+#[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
+#[track_caller]
+pub(crate) fn poll(mut is_so: impl FnMut() -> bool) {
+    for _ in 0..600 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("it never was so");
 }
 
 /// Asks until the answer has another status: what the server does in its own time, such as looking at its disk or its

@@ -141,15 +141,11 @@ fn live_tokens_follow_the_registry() {
         assert_eq!(done.status, 200, "{}", done.text());
         done.json()
     };
-    let read = |path: &str| {
-        server.request(
-            &token,
-            "GET",
-            &format!("/api/download/single?path={path}"),
-            &[],
-            b"",
-        )
+    let read_as = |token: &str, path: &str| {
+        let target = format!("/api/download/single?path={path}");
+        server.request(token, "GET", &target, &[], b"")
     };
+    let read = |path: &str| read_as(&token, path);
     assert_eq!(read("/outside").status, 200);
     // Scopes narrowed: what is left still works.
     change("PATCH", &user, json!({"Scopes": "file.list"}));
@@ -176,15 +172,7 @@ fn live_tokens_follow_the_registry() {
         key.to_owned(),
         rotated["secretKey"].as_str().unwrap().to_owned(),
     ]);
-    let read = |path: &str| {
-        server.request(
-            &token,
-            "GET",
-            &format!("/api/download/single?path={path}"),
-            &[],
-            b"",
-        )
-    };
+    let read = |path: &str| read_as(&token, path);
     assert_eq!(read("/inside").status, 200);
     // Deleted.
     change("DELETE", &user, Value::Null);

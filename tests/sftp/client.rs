@@ -1,7 +1,5 @@
 //! A client that sends exactly what it is told.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +7,9 @@ use filegrid::sftp::fields::{Fields, put_string, put_u32, put_u64};
 use russh::client::{self, Handle};
 use russh::keys::PublicKeyOrCertificate;
 use russh::{Channel, ChannelMsg};
-use serde_json::json;
 use tokio::runtime::Runtime;
 
-use crate::support::Server;
+use crate::support::{Server, poll};
 
 pub(crate) const NAME: &str = "anna";
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -47,10 +44,7 @@ pub(crate) fn server_with(settings: &[(&str, &str)]) -> Server {
 
 /// Adds an account; its id.
 pub(crate) fn account(server: &Server, name: &str, root: &str, rights: &str) -> u64 {
-    let account = json!({"Username": name, "Password": PASSWORD, "Chroot": root, "AccessRights": rights});
-    let id = server.call("/ftpaccounts/create", account)["id"]
-        .as_u64()
-        .unwrap();
+    let id = server.add_account(name, PASSWORD, root, rights);
     // A node knows it within a second.
     let runtime = runtime();
     until(|| runtime.block_on(login(server, name, PASSWORD)).ok().map(drop));
@@ -65,50 +59,14 @@ pub(crate) fn runtime() -> Runtime {
 }
 
 /// Asks again until there is an answer.
-#[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
 #[track_caller]
 pub(crate) fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-    for _ in 0..600 {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    panic!("it does not come");
-}
-
-/// Runs a client; `None` where it is missing and may be.
-pub(crate) fn run(command: &mut Command) -> Option<Output> {
-    match command.output() {
-        Ok(output) => Some(output),
-        Err(error) => {
-            let name = command.get_program().to_string_lossy().into_owned();
-            assert!(
-                std::env::var_os("FILEGRID_REQUIRE_CLIENTS").is_none(),
-                "{name}: {error}"
-            );
-            println!("skipped: no {name}");
-            None
-        }
-    }
-}
-
-#[track_caller]
-pub(crate) fn well(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{text}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    text
-}
-
-/// A directory beside the server's data.
-pub(crate) fn directory(server: &Server, name: &str) -> PathBuf {
-    let path = server.data().with_extension(name);
-    std::fs::create_dir_all(&path).unwrap();
-    path
+    let mut answer = None;
+    poll(|| {
+        answer = ask();
+        answer.is_some()
+    });
+    answer.unwrap()
 }
 
 /// Whoever the server is, it is the one that was started.

@@ -10,20 +10,21 @@ use russh::keys::{HashAlg, PrivateKeyWithHashAlg, decode_secret_key};
 use serde_json::json;
 
 use crate::client::{
-    NAME, OK, PASSWORD, PUT, Sftp, Trusting, account, login, run, runtime, server, server_with, until,
+    NAME, OK, PASSWORD, PUT, Sftp, Trusting, account, login, runtime, server, server_with, until,
 };
+use crate::programs::run;
 use crate::support::Server;
 
 /// A key of a kind, as `ssh-keygen` makes it; `None` without that.
 fn key(server: &Server, kind: &str) -> Option<(russh::keys::PrivateKey, String)> {
     // The library of this client cannot read every key: one in hundreds is shorter than it expects.
     loop {
-        let directory = crate::client::directory(server, "keys");
+        let directory = crate::programs::directory(server, "keys");
         let path = directory.join(kind);
         let _ = std::fs::remove_file(&path);
         let mut command = std::process::Command::new("ssh-keygen");
         command.args(["-q", "-t", kind, "-N", "", "-f"]).arg(&path);
-        crate::client::well(&run(&mut command)?);
+        crate::programs::well(&run(&mut command)?);
         let private = std::fs::read_to_string(&path).unwrap();
         let public = std::fs::read_to_string(path.with_extension("pub")).unwrap();
         let public: Vec<_> = public.split(' ').take(2).collect();

@@ -9,6 +9,9 @@ mod hostile;
 mod logins;
 mod openssh;
 mod partials;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../rest/client.rs"]
+mod programs;
 mod requests;
 mod scp;
 #[allow(dead_code, reason = "other tests use the rest")]

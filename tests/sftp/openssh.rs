@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::client::{NAME, OK, PASSWORD, PUT, Sftp, directory, run, server, until, well};
+use crate::client::{NAME, OK, PASSWORD, PUT, Sftp, server, until};
+use crate::programs::{directory, run, well};
 use crate::support::{Server, noise};
 
 /// A command that is told anna's password when it asks.

@@ -2,8 +2,9 @@
 
 use russh::ChannelMsg;
 
-use crate::client::{NAME, PASSWORD, account, directory, login, run, runtime, server, well};
+use crate::client::{NAME, PASSWORD, account, login, runtime, server};
 use crate::openssh::scp;
+use crate::programs::{directory, run, well};
 use crate::support::{Server, noise};
 
 #[test]
