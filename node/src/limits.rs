@@ -114,8 +114,6 @@ pub const COMPARE_ROWS: usize = 2000;
 pub const COMPARE_RUN_ROWS: usize = 500;
 /// From one such step to the next: 2,000 rows a second, a million in eight minutes.
 pub const COMPARE_EVERY_MS: u64 = 1000;
-/// Entries of one page of what is lost.
-pub const LOST_PAGE_ENTRIES: u32 = 1000;
 /// Entries marked lost in one command: some 100 KiB.
 pub const LOSE_MAX_COUNT: usize = filegrid_meta::limits::LOST_PAGE_MAX_COUNT;
 /// How long the cluster may take to have applied what it has acknowledged: shipping waits meanwhile.

@@ -28,7 +28,6 @@ pub(super) enum Ask {
     },
     Lost {
         after: Vec<u8>,
-        most: u32,
         reply: oneshot::Sender<Result<LostPage, Error>>,
     },
 }
@@ -61,8 +60,8 @@ impl Cluster {
     /// # Errors
     ///
     /// [`Error::Unavailable`] while no member can be asked.
-    pub async fn lost(&self, after: Vec<u8>, most: u32) -> Result<LostPage, Error> {
-        let asked = self.ask(|reply| Request::Rows(Ask::Lost { after, most, reply }));
+    pub async fn lost(&self, after: Vec<u8>) -> Result<LostPage, Error> {
+        let asked = self.ask(|reply| Request::Rows(Ask::Lost { after, reply }));
         asked.await.unwrap_or_else(|| Err(away("it has ended")))
     }
 
@@ -104,8 +103,8 @@ impl Session {
                 });
                 let _ = reply.send(told.await);
             }
-            Ask::Lost { after, most, reply } => {
-                let _ = reply.send(self.way().lost(after, most).await.map_err(away));
+            Ask::Lost { after, reply } => {
+                let _ = reply.send(self.way().lost(after).await.map_err(away));
             }
         }
     }

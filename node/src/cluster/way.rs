@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
 use filegrid_meta::nodes::{
     COMPARE, CompareRequest, Digest, Event, LIST, LOST, ListRequest, Nodes, Page, ROWS, RowsPage,
     read_digests,
@@ -86,17 +85,11 @@ impl Way {
     }
 
     /// Some of what is marked lost.
-    pub(super) async fn lost(&self, after: Vec<u8>, most: u32) -> Result<LostPage, String> {
+    pub(super) async fn lost(&self, after: Vec<u8>) -> Result<LostPage, String> {
         match self {
-            Self::Here(nodes) => {
-                let page = nodes.lost(after, usize::try_from(most).unwrap_or(usize::MAX));
-                page.await.map_err(|refusal| refusal.to_string())
-            }
+            Self::Here(nodes) => nodes.lost(after).await.map_err(|refusal| refusal.to_string()),
             Self::There(client) => {
-                let mut body = BytesMut::with_capacity(4 + after.len());
-                body.put_u32_le(most);
-                body.put_slice(&after);
-                let answer = client.call(LOST, body.freeze()).await;
+                let answer = client.call(LOST, after.into()).await;
                 let answer = answer.map_err(|error| error.to_string())?;
                 LostPage::read(&answer).ok_or_else(unreadable)
             }

@@ -162,10 +162,11 @@ pub(super) fn split(span: Span, last: Option<&str>) -> (Span, Option<Span>) {
 
 #[cfg(test)]
 mod tests {
-    use filegrid_tree::{DirRow, FileRow, Id, Protocol};
+    use filegrid_tree::Id;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::feed::samples::{self, file};
 
     const DIRECTORY: DirId = Id([1; 16]);
     const WHOSE: Whose<'_> = Whose {
@@ -174,28 +175,8 @@ mod tests {
         path: Some("/above"),
     };
 
-    fn file(version: u64) -> Row {
-        Row::File(FileRow {
-            version,
-            size: version,
-            crc32: 0,
-            sha256: None,
-            created_at: 1,
-            updated_at: None,
-            mtime: 1,
-            protocol: Protocol::Ftp,
-            extents: Vec::new(),
-        })
-    }
-
     fn directory(id: u8) -> Row {
-        Row::Dir(DirRow {
-            id: Id([id; 16]),
-            created_at: 1,
-            updated_at: None,
-            mtime: 1,
-            protocol: Protocol::Api,
-        })
+        samples::directory(Id([id; 16]))
     }
 
     fn row() -> impl Strategy<Value = Vec<u8>> {

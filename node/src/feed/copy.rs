@@ -47,10 +47,11 @@ pub(super) fn putting(association: [u8; 16], ops: Vec<Op>) -> Change {
 mod tests {
     use std::collections::BTreeMap;
 
-    use filegrid_tree::{DirId, DirRow, FileRow, Id, ROOTS, Sink, ViewError, Visit, apply, root_name};
+    use filegrid_tree::{DirId, Id, ROOTS, Sink, ViewError, Visit, apply, root_name};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::feed::samples::{self, file};
 
     const TENANT: [u8; 16] = [1; 16];
 
@@ -88,27 +89,7 @@ mod tests {
     fn directory(number: usize) -> Row {
         let mut id = TENANT;
         id[..8].copy_from_slice(&number.to_be_bytes());
-        Row::Dir(DirRow {
-            id: if number == 0 { Id(TENANT) } else { Id(id) },
-            created_at: 1,
-            updated_at: None,
-            mtime: 1,
-            protocol: Protocol::Api,
-        })
-    }
-
-    fn file(size: u64) -> Row {
-        Row::File(FileRow {
-            version: 1,
-            size,
-            crc32: 0,
-            sha256: None,
-            created_at: 1,
-            updated_at: None,
-            mtime: 1,
-            protocol: Protocol::Ftp,
-            extents: Vec::new(),
-        })
+        samples::directory(Id(if number == 0 { TENANT } else { id }))
     }
 
     proptest! {

@@ -5,11 +5,15 @@
 mod compare;
 mod copy;
 mod reconcile;
+#[cfg(test)]
+mod samples;
 mod walk;
 
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+
+use filegrid_tree::Change;
 
 use self::copy::Copy;
 use self::reconcile::Rounds;
@@ -259,13 +263,7 @@ impl Feeder {
                     .map_err(|error| Ended::Store(error.into()))?
             {
                 rows += change.ops.len();
-                let batch = Batch {
-                    log: self.log,
-                    first: None,
-                    as_of_ms: None,
-                    changes: Arc::new(vec![change.encode()]),
-                };
-                self.send(batch).await?;
+                self.send_rows(&change).await?;
             }
         }
         drop(view);
@@ -280,14 +278,29 @@ impl Feeder {
         Ok(())
     }
 
+    /// Sends a change that puts rows, outside the sequence.
+    async fn send_rows(&self, change: &Change) -> Result<(), Ended> {
+        let batch = Batch {
+            log: self.log,
+            first: None,
+            as_of_ms: None,
+            changes: Arc::new(vec![change.encode()]),
+        };
+        self.send(batch).await.map(drop)
+    }
+
     /// Has the cluster go on behind a sequence.
     async fn jump(&mut self, to: u64) -> Result<(), Ended> {
+        let applied = self.insist(|| self.cluster.jump(self.log, to)).await?;
+        self.moved_to(applied, None);
+        Ok(())
+    }
+
+    /// Tells the cluster something until it is taken: the sequence that it has applied then.
+    async fn insist<T: Future<Output = Shipped>>(&self, tell: impl Fn() -> T) -> Result<u64, Ended> {
         loop {
-            match self.cluster.jump(self.log, to).await {
-                Shipped::Applied(applied) => {
-                    self.moved_to(applied, None);
-                    return Ok(());
-                }
+            match tell().await {
+                Shipped::Applied(applied) => return Ok(applied),
                 Shipped::Fenced => return Err(Ended::Fenced),
                 Shipped::Stopped => return Err(Ended::Stopped),
                 Shipped::Gap(_) | Shipped::Away => {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use filegrid_meta::nodes::Span;
@@ -14,9 +13,7 @@ use super::compare::{Round, Run, Whose, differences, split};
 use super::copy::putting;
 use super::{Ended, Feeder};
 use crate::clock;
-use crate::cluster::{Batch, Shipped};
 use crate::limits::{COMPARE_EVERY_MS, COPY_MAX_ROWS, LOSE_MAX_COUNT, SHIP_RETRY_MAX_MS};
-use crate::ring;
 
 /// Rounds of comparing, one after the other.
 pub(super) struct Rounds {
@@ -177,13 +174,7 @@ impl Feeder {
         while !ops.is_empty() {
             let rest = ops.split_off(ops.len().min(COPY_MAX_ROWS));
             let change = putting(association, std::mem::replace(&mut ops, rest));
-            let batch = Batch {
-                log: self.log,
-                first: None,
-                as_of_ms: None,
-                changes: Arc::new(vec![change.encode()]),
-            };
-            self.send(batch).await?;
+            self.send_rows(&change).await?;
         }
         Ok(())
     }
@@ -195,16 +186,7 @@ impl Feeder {
             found.example.get_or_insert_with(|| first.mark.path.clone());
         }
         for some in lost.chunks(LOSE_MAX_COUNT) {
-            loop {
-                match self.cluster.lose(self.log, some.to_vec()).await {
-                    Shipped::Applied(_) => break,
-                    Shipped::Fenced => return Err(Ended::Fenced),
-                    Shipped::Stopped => return Err(Ended::Stopped),
-                    Shipped::Gap(_) | Shipped::Away => {
-                        ring::sleep(Duration::from_millis(SHIP_RETRY_MAX_MS)).await;
-                    }
-                }
-            }
+            self.insist(|| self.cluster.lose(self.log, some.to_vec())).await?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use filegrid_tree::{DirId, Id, TreeError, View, keys};
 
 use super::Event;
 use crate::limits::{COMPARE_PAGE_MAX_BYTES, COMPARE_SPANS_MAX_COUNT};
+use crate::wire::{get_text, put_text};
 
 /// Rows of a directory by their names, from `from` up to and without `to`.
 ///
@@ -283,18 +284,6 @@ impl RowsPage {
         }
         Some(page)
     }
-}
-
-fn put_text(to: &mut BytesMut, text: &str) {
-    to.put_u16_le(u16::try_from(text.len()).unwrap_or(u16::MAX));
-    to.put_slice(text.as_bytes());
-}
-
-fn get_text(from: &mut &[u8]) -> Option<String> {
-    let length = usize::from(from.try_get_u16_le().ok()?);
-    let (text, rest) = from.split_at_checked(length)?;
-    *from = rest;
-    Some(std::str::from_utf8(text).ok()?.to_owned())
 }
 
 #[cfg(test)]

@@ -26,8 +26,7 @@ pub const LIST: Method = Method(Method::APPLICATION.0);
 pub const COMPARE: Method = Method(Method::APPLICATION.0 + 2);
 /// The rows of one run: a [`CompareRequest`] with one span, answered by a [`RowsPage`].
 pub const ROWS: Method = Method(Method::APPLICATION.0 + 3);
-/// What is marked lost: how many entries at most (4, little endian), then the key of the last one of the page before;
-/// answered by [`crate::store::LostPage`].
+/// What is marked lost, behind the key of the last entry of the page before; answered by [`crate::store::LostPage`].
 pub const LOST: Method = Method(Method::APPLICATION.0 + 4);
 /// Follows the registry behind a position ([`write_position`]): a stream of [`RegistryItem`]s.
 pub const REGISTRY: Method = Method(Method::APPLICATION.0 + 1);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use filegrid_tree::TreePath;
 use futures::future::BoxFuture;
 
@@ -11,7 +11,7 @@ use super::{
     COMPARE, CompareRequest, Digest, Event, LIST, LOST, ListRequest, Page, REGISTRY, ROWS, RegistryItem,
     RowsPage, read_position, write_digests,
 };
-use crate::limits::{LIST_PATIENCE_MAX_MS, REGISTRY_BARRIER_MS, REGISTRY_SIGN_MS};
+use crate::limits::{LIST_PATIENCE_MAX_MS, LOST_PAGE_MAX_COUNT, REGISTRY_BARRIER_MS, REGISTRY_SIGN_MS};
 use crate::raft::Member;
 use crate::registry::Position;
 use crate::store::{LostPage, Since, Store, TreeView};
@@ -129,16 +129,13 @@ impl Nodes {
         let patience = Duration::from_millis(request.patience_ms.min(LIST_PATIENCE_MAX_MS));
         self.wait_for(&request.shows, patience).await?;
         let store = Arc::clone(&self.store);
-        // Rows that are not in memory are read from the disk.
-        let read = tokio::task::spawn_blocking(move || {
+        blocking(move || {
             let as_of_ms = store.as_of_ms(request.association);
             let association = *request.association.as_bytes();
             Page::of(&store.view(), association, &path, after.as_ref(), request.entries)
                 .map(|page| page.as_of(as_of_ms))
-        });
-        let failed = |error: &dyn std::fmt::Display| Refusal::Failed(error.to_string());
-        let read = read.await.map_err(|error| failed(&error))?;
-        read.map_err(|error| failed(&error))
+        })
+        .await
     }
 
     /// Digests of runs of rows, as they are when exactly the changes up to one are applied.
@@ -179,10 +176,7 @@ impl Nodes {
         if producer.is_none_or(|producer| producer.applied != request.at.sequence) {
             return Err(Refusal::NotNow("there are changes behind it".to_owned()));
         }
-        let read = tokio::task::spawn_blocking(move || read(&view, &request)).await;
-        let failed = |error: &dyn std::fmt::Display| Refusal::Failed(error.to_string());
-        read.map_err(|error| failed(&error))?
-            .map_err(|error| failed(&error))
+        blocking(move || read(&view, &request)).await
     }
 
     /// Some of what is marked lost, behind a key of the page before.
@@ -190,12 +184,9 @@ impl Nodes {
     /// # Errors
     ///
     /// [`Refusal::Failed`] if it cannot be read.
-    pub async fn lost(&self, after: Vec<u8>, most: usize) -> Result<LostPage, Refusal> {
+    pub async fn lost(&self, after: Vec<u8>) -> Result<LostPage, Refusal> {
         let view = self.store.view();
-        let read = tokio::task::spawn_blocking(move || LostPage::of(&view, &after, most)).await;
-        let failed = |error: &dyn std::fmt::Display| Refusal::Failed(error.to_string());
-        read.map_err(|error| failed(&error))?
-            .map_err(|error| failed(&error))
+        blocking(move || LostPage::of(&view, &after, LOST_PAGE_MAX_COUNT)).await
     }
 }
 
@@ -214,13 +205,7 @@ impl Service for Nodes {
                     Ok(write_digests(&digests))
                 }
                 ROWS => nodes.rows(compared(&body)?).await.map(|page| page.write()),
-                LOST => {
-                    let mut body = body;
-                    let unreadable = |_| Refusal::BadRequest("this asks for no page".to_owned());
-                    let most = body.try_get_u32_le().map_err(unreadable)?;
-                    let page = nodes.lost(body.to_vec(), usize::try_from(most).unwrap_or(usize::MAX));
-                    page.await.map(|page| page.write())
-                }
+                LOST => nodes.lost(body.to_vec()).await.map(|page| page.write()),
                 other => Err(unknown(other)),
             }
         })
@@ -247,6 +232,15 @@ impl Service for Nodes {
             }
         })
     }
+}
+
+/// Reads rows where it may take its time: those that are not in memory come from the disk.
+async fn blocking<T: Send + 'static, E: std::fmt::Display + Send + 'static>(
+    read: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, Refusal> {
+    let read = tokio::task::spawn_blocking(read).await;
+    let read = read.map_err(|error| Refusal::Failed(error.to_string()))?;
+    read.map_err(|error| Refusal::Failed(error.to_string()))
 }
 
 fn compared(body: &[u8]) -> Result<CompareRequest, Refusal> {

@@ -3,7 +3,8 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use openraft::{LogIdOptionExt, RaftMetrics, ServerState};
 
-use super::types::{Peer, get_text, put_text};
+use super::types::Peer;
+use crate::wire::{get_text, put_text};
 
 /// One of the members, as another sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]

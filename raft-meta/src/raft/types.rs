@@ -17,6 +17,7 @@ use openraft::{CommittedLeaderId, Entry, EntryPayload, LogId, Membership, Stored
 
 use super::snapshot::SnapshotData;
 use crate::log::record::{self, EntryId, Holds, get_id, put_id};
+use crate::wire::{get_text, put_text};
 
 openraft::declare_raft_types!(
     pub(crate) Types:
@@ -234,22 +235,6 @@ fn put_count(to: &mut impl BufMut, count: usize) {
 fn get_count(from: &mut impl Buf, each: usize) -> Option<u32> {
     let count = from.try_get_u32_le().ok()?;
     (count as usize <= from.remaining() / each).then_some(count)
-}
-
-pub(crate) fn put_text(to: &mut impl BufMut, text: &str) {
-    let length = text.len().min(usize::from(u16::MAX));
-    to.put_u16_le(u16::try_from(length).unwrap_or(u16::MAX));
-    to.put_slice(text.as_bytes().get(..length).unwrap_or_default());
-}
-
-pub(crate) fn get_text(from: &mut impl Buf) -> Option<String> {
-    let length = usize::from(from.try_get_u16_le().ok()?);
-    if from.remaining() < length {
-        return None;
-    }
-    let mut text = vec![0; length];
-    from.copy_to_slice(&mut text);
-    String::from_utf8(text).ok()
 }
 
 /// What the state machine keeps for us with its rows: how far it is, and who the members are.

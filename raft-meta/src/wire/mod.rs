@@ -9,6 +9,7 @@ mod frame;
 mod server;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tls;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -18,6 +19,7 @@ pub use self::connection::{Connection, Watch};
 pub use self::dialer::Dialer;
 pub use self::frame::{Decoder, Frame, FrameError, HEADER_BYTES, Kind};
 pub use self::server::{Listener, Push};
+pub(crate) use self::text::{get_text, put_text};
 pub use self::tls::{Security, TlsFiles};
 
 /// What is asked.

@@ -8,7 +8,6 @@ use uuid::Uuid;
 use super::Admin;
 use crate::error::Error;
 use crate::http::exchange::Exchange;
-use crate::limits::LOST_PAGE_ENTRIES;
 
 #[derive(Serialize)]
 struct Page {
@@ -30,7 +29,7 @@ struct Entry {
 impl Admin {
     pub(super) async fn list_lost(&self, exchange: &mut Exchange) -> Result<(), Error> {
         let after = behind(exchange.head().query().unwrap_or_default())?;
-        let page = self.cluster.lost(after, LOST_PAGE_ENTRIES).await?;
+        let page = self.cluster.lost(after).await?;
         let entries = page.entries.into_iter().map(|entry| Entry {
             association_key: entry.mark.association,
             node: format!("{:016x}", entry.mark.node),
