@@ -24,6 +24,8 @@ pub mod metrics;
 pub mod multipart;
 pub mod net;
 pub mod node;
+mod private;
+pub mod read;
 pub mod ring;
 pub mod send;
 pub mod sftp;

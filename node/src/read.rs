@@ -1,5 +1,6 @@
-//! Reading bytes of files into memory.
+//! Reading bytes of files into memory, for any protocol.
 
+use crate::disk::DiskFile;
 use crate::error::Error;
 use crate::limits::COLD_READ_BYTES;
 use crate::ring::AlignedBuf;
@@ -7,7 +8,7 @@ use crate::store::{Content, Piece};
 
 /// The bytes of a file that were read last, ahead of what was asked for: the disk is asked for large pieces.
 #[derive(Default)]
-pub(super) struct Ahead(Option<(u64, AlignedBuf)>);
+pub struct Ahead(Option<(u64, AlignedBuf)>);
 
 impl Ahead {
     /// Reads some bytes from `at` on, at most as many as `out` takes; 0 at the end.
@@ -15,7 +16,7 @@ impl Ahead {
     /// # Errors
     ///
     /// The disk fails, or the file is damaged.
-    pub(super) async fn read(&mut self, content: &Content, at: u64, out: &mut [u8]) -> Result<usize, Error> {
+    pub async fn read(&mut self, content: &Content, at: u64, out: &mut [u8]) -> Result<usize, Error> {
         if out.is_empty() {
             return Ok(0);
         }
@@ -43,12 +44,8 @@ impl Ahead {
         }
         let most = most.min(COLD_READ_BYTES);
         let mut buffer = AlignedBuf::with_capacity(COLD_READ_BYTES);
-        buffer.resize_zeroed(most);
-        let (read, buffer) = file.read_at(buffer, offset).await;
-        let read = read.map_err(|error| Error::Disk(format!("cannot read a blob: {error}")))?;
-        if read < most {
-            return Err(Error::Damaged("a blob is shorter than its extent".to_owned()));
-        }
+        buffer.resize_to_fill(most);
+        let buffer = read_whole(file.as_ref(), buffer, offset).await?;
         let copied = copy(&buffer, out);
         self.0 = Some((at, buffer));
         Ok(copied)
@@ -59,7 +56,7 @@ impl Ahead {
     /// # Errors
     ///
     /// As for [`Ahead::read`].
-    pub(super) async fn fill(&mut self, content: &Content, at: u64, out: &mut [u8]) -> Result<usize, Error> {
+    pub async fn fill(&mut self, content: &Content, at: u64, out: &mut [u8]) -> Result<usize, Error> {
         let mut filled = 0;
         while let Some(rest) = out.get_mut(filled..)
             && !rest.is_empty()
@@ -74,8 +71,24 @@ impl Ahead {
     }
 }
 
-/// Copies what fits.
-pub(super) fn copy(from: &[u8], to: &mut [u8]) -> usize {
+/// Fills a buffer, as long as it is, with the bytes of a blob's file from `offset` on.
+///
+/// # Errors
+///
+/// The disk fails, or the file is shorter.
+pub async fn read_whole(file: &dyn DiskFile, buffer: AlignedBuf, offset: u64) -> Result<AlignedBuf, Error> {
+    let wanted = buffer.len();
+    let (read, buffer) = file.read_at(buffer, offset).await;
+    let read = read.map_err(|error| Error::Disk(format!("cannot read a blob: {error}")))?;
+    if read < wanted {
+        return Err(Error::Damaged("a blob is shorter than its extent".to_owned()));
+    }
+    Ok(buffer)
+}
+
+/// Copies what fits; says how many bytes that are.
+#[must_use]
+pub fn copy(from: &[u8], to: &mut [u8]) -> usize {
     let n = from.len().min(to.len());
     if let (Some(to), Some(from)) = (to.get_mut(..n), from.get(..n)) {
         to.copy_from_slice(from);

@@ -8,6 +8,7 @@ use crate::disk::DiskFile;
 use crate::error::Error;
 use crate::limits::{COLD_READ_BYTES, SEND_SLICE_BYTES};
 use crate::metrics::{self, Via};
+use crate::read::read_whole;
 use crate::ring::{self, AlignedBuf};
 use crate::store::{Content, Piece};
 
@@ -79,16 +80,8 @@ async fn send_read(
             .take()
             .unwrap_or_else(|| AlignedBuf::with_capacity(COLD_READ_BYTES));
         piece.resize_to_fill(wanted);
-        let read = match file.try_read_cached(&mut piece, offset + sent) {
-            Some(read) if read == wanted => read,
-            _ => {
-                let (read, back) = file.read_at(piece, offset + sent).await;
-                piece = back;
-                read.map_err(|error| Error::Disk(format!("cannot read a blob: {error}")))?
-            }
-        };
-        if read < wanted {
-            return Err(Error::Damaged("a blob is shorter than its extent".to_owned()));
+        if file.try_read_cached(&mut piece, offset + sent) != Some(wanted) {
+            piece = read_whole(file, piece, offset + sent).await?;
         }
         sink.write(&piece).await?;
         *buffer = Some(piece);

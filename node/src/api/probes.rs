@@ -17,12 +17,9 @@ pub struct Probes {
 
 impl Service for Probes {
     async fn call(&self, exchange: &mut Exchange) -> Result<(), Error> {
-        let Err(error) = self.route(exchange).await else {
-            return Ok(());
-        };
-        match problem::reply(&error) {
-            Some(reply) if !exchange.is_started() => exchange.reply(reply).await,
-            _ => Err(error),
+        match self.route(exchange).await {
+            Ok(()) => Ok(()),
+            Err(error) => problem::tell(exchange, error).await,
         }
     }
 }

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use filegrid_meta::registry::{Access, Found, Registry};
-use filegrid_tree::TreePath;
+use filegrid_tree::{PathError, TreePath};
 use uuid::Uuid;
 
 use super::login::Login;
 use crate::clock;
 use crate::error::Error;
-use crate::limits::PASSWORD_MAX_BYTES;
+use crate::limits::{PASSWORD_MAX_BYTES, PATH_MAX_BYTES};
 
 /// Who is logged in to an FTP account, for as long as the session lasts.
 #[derive(Debug, Clone)]
@@ -41,6 +41,26 @@ impl AccountPrincipal {
             may_write: account.access == Access::ReadWrite,
             version: account.version,
         })
+    }
+
+    /// A path as the client means it, as a path of the association's tree.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadRequest`] if it came out too long: the root's length counts too.
+    pub fn path(&self, named: &TreePath) -> Result<TreePath, Error> {
+        let path = self.root.join(named);
+        if path.text_bytes() > PATH_MAX_BYTES {
+            return Err(Error::BadRequest(PathError::TooLong.to_string()));
+        }
+        Ok(path)
+    }
+
+    /// A path of the tree as the client sees it.
+    #[must_use]
+    pub fn shown(&self, path: &TreePath) -> String {
+        let below = path.strip_prefix(&self.root);
+        below.as_ref().unwrap_or(path).to_string()
     }
 
     /// Whether the session may go on: the account is enabled and has not changed since it was opened. To be asked

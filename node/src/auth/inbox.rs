@@ -1,9 +1,8 @@
 //! Changes of the registry that the command line asks for: a directory in which they wait for the node to take them to the
 //! cluster, whether it runs or not.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::registry::read_data;
 use super::secret;
 use crate::clock;
 use crate::error::Error;
+use crate::private;
 
 /// How often it is looked whether the node has taken a change, and how many times.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -50,21 +50,10 @@ pub(super) fn leave(data: &Path, command: &Command) -> Result<PathBuf, String> {
     let directory = directory(data);
     // In the order in which they were asked for.
     let name = format!("{:020}-{}", clock::now_us(), secret::random_text(9)?);
-    let (fresh, path) = (
-        directory.join(format!("{name}.new")),
-        directory.join(format!("{name}.json")),
-    );
+    let path = directory.join(format!("{name}.json"));
     let write = || -> std::io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-        let mut file = OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(&fresh)?;
-        file.write_all(&serde_json::to_vec(command)?)?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, &path)?;
-        File::open(&directory)?.sync_all()
+        private::replace(&path, &serde_json::to_vec(command)?)
     };
     write().map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
     Ok(path)

@@ -3,9 +3,7 @@
 //! A node starts with the copy and serves by it while the cluster is away. Until the cluster has taken over what a node had
 //! before, the file is the node's own.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +17,7 @@ use uuid::Uuid;
 use crate::clock;
 use crate::error::Error;
 use crate::limits::{CUT_OFF_RETRY_S, REGISTRY_CONFIRMED_SAVE_MS};
+use crate::private;
 
 /// How often it is looked whether the copy is behind. One that is large takes longer to write than that.
 const SAVE_INTERVAL: Duration = Duration::from_millis(100);
@@ -273,20 +272,8 @@ fn write(path: &Path, registry: &Registry) -> Result<(), String> {
         format: FORMAT,
         rows: registry.rows().collect(),
     };
-    let replace = || -> std::io::Result<()> {
-        let fresh = path.with_extension("new");
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(0o600)
-            .open(&fresh)?;
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        file.write_all(&serde_json::to_vec_pretty(&content)?)?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, path)?;
-        path.parent()
-            .map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-    };
-    replace().map_err(|error| format!("{} cannot be written: {error}", path.display()))
+    let replaced = serde_json::to_vec_pretty(&content)
+        .map_err(std::io::Error::from)
+        .and_then(|bytes| private::replace(path, &bytes));
+    replaced.map_err(|error| format!("{} cannot be written: {error}", path.display()))
 }

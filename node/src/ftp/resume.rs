@@ -7,11 +7,10 @@ use filegrid_tree::{Extent, FileContent};
 use super::data::Data;
 use crate::error::Error;
 use crate::ingest::Source;
-use crate::limits::COLD_READ_BYTES;
 use crate::metrics::Via;
-use crate::ring::AlignedBuf;
+use crate::read::Ahead;
 use crate::send::{Sink, send};
-use crate::store::{Content, Opened, Piece};
+use crate::store::{Content, Opened};
 
 /// The first bytes of a file.
 pub(super) struct Prefix {
@@ -102,11 +101,9 @@ impl Sink for Summing {
 /// The first bytes of a file, and then what comes from the client, as one source.
 pub(super) struct Chained<'a> {
     content: &'a Content,
+    ahead: Ahead,
     at: u64,
     size: u64,
-    /// Bytes of the file that were read and not yet handed out: `buffer[from..]`.
-    buffer: AlignedBuf,
-    from: usize,
     data: &'a mut Data,
 }
 
@@ -114,63 +111,32 @@ impl<'a> Chained<'a> {
     pub(super) fn new(content: &'a Content, size: u64, data: &'a mut Data) -> Self {
         Self {
             content,
+            ahead: Ahead::default(),
             at: 0,
             size,
-            buffer: AlignedBuf::with_capacity(COLD_READ_BYTES),
-            from: 0,
             data,
         }
-    }
-
-    /// Reads the next bytes of the file.
-    async fn refill(&mut self) -> Result<(), Error> {
-        self.from = 0;
-        self.buffer.clear();
-        let most = (self.size - self.at).min(COLD_READ_BYTES as u64);
-        let piece = self.content.piece(self.at, most).await?;
-        let piece = piece.ok_or_else(|| Error::Damaged("a file is shorter than its row says".to_owned()))?;
-        self.at += piece.length();
-        match &piece {
-            Piece::Bytes { .. } => {
-                self.buffer.append(piece.bytes());
-            }
-            Piece::File { file, offset, length } => {
-                let length = usize::try_from(*length).unwrap_or(usize::MAX);
-                let mut buffer = std::mem::replace(&mut self.buffer, AlignedBuf::with_capacity(1));
-                buffer.resize_to_fill(length);
-                let (read, buffer) = file.read_at(buffer, *offset).await;
-                self.buffer = buffer;
-                let read = read.map_err(|error| Error::Disk(format!("cannot read a blob: {error}")))?;
-                if read < length {
-                    return Err(Error::Damaged("a blob is shorter than its extent".to_owned()));
-                }
-            }
-        }
-        Ok(())
     }
 }
 
 impl Source for Chained<'_> {
     fn via(&self) -> Option<Via> {
         // What is read of the file again does not come from the client.
-        (self.from == self.buffer.len() && self.at == self.size)
-            .then(|| Source::via(self.data))
-            .flatten()
+        (self.at == self.size).then(|| Source::via(self.data)).flatten()
     }
 
     async fn read_into(&mut self, out: &mut [u8]) -> Result<usize, Error> {
-        if self.from == self.buffer.len() {
-            if self.at == self.size {
-                return self.data.read_into(out).await;
-            }
-            self.refill().await?;
+        if self.at == self.size {
+            return self.data.read_into(out).await;
         }
-        let held = self.buffer.get(self.from..).unwrap_or_default();
-        let n = held.len().min(out.len());
-        if let (Some(out), Some(held)) = (out.get_mut(..n), held.get(..n)) {
-            out.copy_from_slice(held);
+        let left = usize::try_from(self.size - self.at).unwrap_or(usize::MAX);
+        let most = out.len().min(left);
+        let out = out.get_mut(..most).unwrap_or_default();
+        let read = self.ahead.read(self.content, self.at, out).await?;
+        if read == 0 {
+            return Err(Error::Damaged("a file is shorter than its row says".to_owned()));
         }
-        self.from += n;
-        Ok(n)
+        self.at += read as u64;
+        Ok(read)
     }
 }

@@ -393,18 +393,15 @@ impl Session {
         let named = named.map_err(|error| Error::BadRequest(error.to_string()))?;
         let user = self.user()?;
         self.ftp.login.registry().check_home(&user.association)?;
-        let path = user.root.join(&named);
-        if path.to_string().len() > crate::limits::PATH_MAX_BYTES {
-            return Err(Error::BadRequest(filegrid_tree::PathError::TooLong.to_string()));
-        }
-        Ok(path)
+        user.path(&named)
     }
 
     /// A path of the tree as the client sees it.
     pub(super) fn shown(&self, path: &TreePath) -> String {
-        let root = self.account.as_ref().map(|account| &account.root);
-        let below = root.and_then(|root| path.strip_prefix(root));
-        below.as_ref().unwrap_or(path).to_string()
+        match &self.account {
+            Some(account) => account.shown(path),
+            None => path.to_string(),
+        }
     }
 }
 

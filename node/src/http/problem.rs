@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::exchange::{Reply, ReplyHead};
+use super::exchange::{Exchange, Reply, ReplyHead};
 use crate::error::Error;
 
 #[derive(Serialize)]
@@ -17,6 +17,18 @@ struct Problem<'a> {
     status: u16,
     detail: &'a str,
     rslt: &'a str,
+}
+
+/// Answers a request with an error, if no reply has begun; hands the error on if it cannot be told.
+///
+/// # Errors
+///
+/// That one, or the peer is gone.
+pub async fn tell(exchange: &mut Exchange, error: Error) -> Result<(), Error> {
+    match reply(&error) {
+        Some(reply) if !exchange.is_started() => exchange.reply(reply).await,
+        _ => Err(error),
+    }
 }
 
 /// The status of an error; `None` where the connection is closed without an answer.

@@ -17,12 +17,11 @@ use crate::clock;
 use crate::error::Error;
 use crate::ftp::path::Current;
 use crate::limits::{
-    FTP_SUM_POLL_MS, FTP_SUM_WAIT_MS, PATH_MAX_BYTES, SFTP_DATA_MAX_BYTES, SFTP_HANDLES_MAX_COUNT,
-    SFTP_PACKET_MAX_BYTES,
+    FTP_SUM_POLL_MS, FTP_SUM_WAIT_MS, SFTP_DATA_MAX_BYTES, SFTP_HANDLES_MAX_COUNT, SFTP_PACKET_MAX_BYTES,
 };
 use crate::metrics;
 use crate::ring;
-use crate::store::{PartialCommand, PartialWish, Store};
+use crate::store::Store;
 
 impl Session {
     pub(super) async fn files(&mut self, id: u32, request: Request) -> Done {
@@ -112,17 +111,12 @@ impl Session {
         self.sftp.registry.check_home(&self.account.association)?;
         let wrong = |error: filegrid_tree::PathError| Error::BadRequest(error.to_string());
         let named = Current::default().resolve(text).map_err(wrong)?;
-        let path = self.account.root.join(&named);
-        if path.text_bytes() > PATH_MAX_BYTES {
-            return Err(wrong(filegrid_tree::PathError::TooLong));
-        }
-        Ok(path)
+        self.account.path(&named)
     }
 
     /// A path of the tree as the client sees it.
     pub(super) fn shown(&self, path: &TreePath) -> String {
-        let below = path.strip_prefix(&self.account.root);
-        below.as_ref().unwrap_or(path).to_string()
+        self.account.shown(path)
     }
 
     fn not_root(&self, path: &TreePath) -> Result<(), Failed> {
@@ -316,25 +310,13 @@ async fn commit(
 }
 
 async fn remove_file(target: Target) -> Result<(), Error> {
-    let kept = target
-        .store
-        .partial(&target.association, target.account, &target.path)?;
-    if kept.is_some() {
-        let end = PartialCommand {
-            account: target.account,
-            path: target.path.clone(),
-            what: PartialWish::End,
-        };
-        let store = target.store.clone();
-        let ended = store.commit_partial(target.association, target.protocol, end, Vec::new());
-        ended.await?;
-    }
+    let was_kept = target.end_partial().await?;
     let change = Command::Remove {
         path: target.path,
         what: Removal::File,
     };
     match commit(&target.store, target.association, target.protocol, change).await {
-        Err(Error::NotFound(_)) if kept.is_some() => Ok(()),
+        Err(Error::NotFound(_)) if was_kept => Ok(()),
         removed => removed,
     }
 }

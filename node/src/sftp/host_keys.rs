@@ -1,13 +1,14 @@
 //! The keys by which clients know the server: made once and kept in `DATA/ssh`, or given.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SignatureAlgorithm};
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey, decode_secret_key};
+
+use crate::private;
 
 /// Kinds of keys that there may be.
 const KINDS: [Algorithm; 2] = [
@@ -90,16 +91,7 @@ fn read(path: &Path) -> Result<PrivateKey, String> {
 /// Makes a key. A start that is cut off leaves none behind, or all of it.
 fn make(path: &Path, kind: &'static SignatureAlgorithm) -> Result<PrivateKey, Box<dyn std::error::Error>> {
     let key = decode_secret_key(&KeyPair::generate_for(kind)?.serialize_pem(), None)?;
-    let fresh = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&fresh)?;
-    file.write_all(key.to_openssh(LineEnding::LF)?.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(fresh, path)?;
+    private::replace(path, key.to_openssh(LineEnding::LF)?.as_bytes())?;
     Ok(key)
 }
 

@@ -13,7 +13,6 @@
 
 pub mod attributes;
 mod connection;
-mod content;
 mod feed;
 pub mod fields;
 mod files;

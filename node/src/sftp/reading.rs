@@ -3,9 +3,9 @@
 use filegrid_tree::TreePath;
 
 use super::attributes::Told;
-use super::content::Ahead;
 use crate::error::Error;
 use crate::metrics::{self, Via};
+use crate::read::Ahead;
 use crate::store::Opened;
 
 /// A file as it was when it was opened.

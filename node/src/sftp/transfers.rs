@@ -43,11 +43,7 @@ impl Session {
         let kept = match version {
             Some(_) => true,
             // What is kept of an upload is there for its account to go on with.
-            None => self
-                .sftp
-                .store
-                .partial(&target.association, target.account, &target.path)?
-                .is_some(),
+            None => target.kept()?.is_some(),
         };
         if !kept && !flags.creates() {
             return Err(TreeError::NotFound(self.shown(&target.path)).into());
@@ -58,11 +54,10 @@ impl Session {
             exclusive: flags.is_exclusive(),
             appends: flags.appends(),
         };
-        let upload = Upload::new(target, opening);
         if opening.truncates {
-            upload.end_partial().await?;
+            target.end_partial().await?;
         }
-        Ok(upload)
+        Ok(Upload::new(target, opening))
     }
 
     /// Where an upload to a path goes.

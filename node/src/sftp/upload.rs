@@ -8,7 +8,7 @@ use super::queue::Queued;
 use super::writing::{Made, Writing};
 use crate::error::Error;
 use crate::metrics;
-use crate::store::{PartialCommand, PartialWish, Store, StoreError};
+use crate::store::{InlineBlob, Opened, Partial, PartialCommand, PartialWish, Store, StoreError};
 
 /// Where an upload goes to.
 #[derive(Clone)]
@@ -22,6 +22,42 @@ pub(super) struct Target {
     pub(super) make_parents: bool,
     /// Whether what has arrived is kept when it breaks.
     pub(super) keeps_partials: bool,
+}
+
+impl Target {
+    /// What is kept of an upload that broke.
+    pub(super) fn kept(&self) -> Result<Option<Partial>, StoreError> {
+        self.store.partial(&self.association, self.account, &self.path)
+    }
+
+    /// Ends what is kept of an upload before; whether there was something.
+    pub(super) async fn end_partial(&self) -> Result<bool, Error> {
+        let was_kept = self.kept()?.is_some();
+        if was_kept {
+            self.wish(PartialWish::End, Vec::new()).await?;
+        }
+        Ok(was_kept)
+    }
+
+    async fn commit(&self, command: Command, riding: Vec<InlineBlob>) -> Result<(), Error> {
+        let done = self
+            .store
+            .commit(self.association, self.protocol, command, riding, Vec::new());
+        done.await?;
+        Ok(())
+    }
+
+    async fn wish(&self, what: PartialWish, riding: Vec<InlineBlob>) -> Result<bool, Error> {
+        let command = PartialCommand {
+            account: self.account,
+            path: self.path.clone(),
+            what,
+        };
+        let done = self
+            .store
+            .commit_partial(self.association, self.protocol, command, riding);
+        Ok(done.await?)
+    }
 }
 
 /// How a file was opened.
@@ -89,20 +125,16 @@ impl Upload {
         if self.opening.truncates {
             return Ok(0);
         }
-        let Target {
-            store,
-            association,
-            account,
-            path,
-            ..
-        } = &self.target;
-        if let Some(kept) = store.partial(association, *account, path)? {
+        let target = &self.target;
+        if let Some(kept) = target.kept()? {
             return Ok(kept.row.size);
         }
-        Ok(match lookup(store.view().as_ref(), *association, path)? {
-            Some(Row::File(row)) => row.size,
-            _ => 0,
-        })
+        Ok(
+            match lookup(target.store.view().as_ref(), target.association, &target.path)? {
+                Some(Row::File(row)) => row.size,
+                _ => 0,
+            },
+        )
     }
 
     /// Takes the bytes in a range of a packet as those from `at` on.
@@ -140,34 +172,31 @@ impl Upload {
     }
 
     fn begin(&mut self, at: Option<u64>) -> Result<Writing, Error> {
-        let Target {
-            store,
-            association,
-            account,
-            path,
-            ..
-        } = &self.target;
-        let via = self.target.protocol.into();
+        let target = &self.target;
+        let via = target.protocol.into();
+        let writing = |old| Writing::new(target.store.clone(), (target.association, via), old);
         if self.opening.truncates {
-            return Ok(Writing::new(store.clone(), (*association, via), None));
+            return Ok(writing(None));
         }
-        if let Some((partial, content)) = store.open_partial(association, *account, path)?
+        let kept = target
+            .store
+            .open_partial(&target.association, target.account, &target.path)?;
+        if let Some((partial, content)) = kept
             && at == Some(partial.row.size)
         {
             self.partial = Some((partial.id, partial.base));
-            let opened = crate::store::Opened {
+            return Ok(writing(Some(Opened {
                 row: partial.row,
                 content,
-            };
-            return Ok(Writing::new(store.clone(), (*association, via), Some(opened)));
+            })));
         }
-        let old = match store.open(association, path) {
+        let old = match target.store.open(&target.association, &target.path) {
             Ok(old) => Some(old),
             Err(StoreError::Tree(filegrid_tree::TreeError::NotFound(_))) => None,
             Err(error) => return Err(error.into()),
         };
         self.opening.version = old.as_ref().map(|old| old.row.version);
-        Ok(Writing::new(store.clone(), (*association, via), old))
+        Ok(writing(old))
     }
 
     /// Version of the file that was there when the upload began.
@@ -218,7 +247,8 @@ impl Upload {
     async fn publish(&self, made: Made) -> Result<(), Error> {
         let Made { content, riding } = made;
         if let Some((from, base)) = self.partial {
-            self.wish(PartialWish::Publish { content, base, from }, riding)
+            self.target
+                .wish(PartialWish::Publish { content, base, from }, riding)
                 .await?;
             metrics::mine().via(self.target.protocol.into()).changes.add(1);
             return match self.mtime {
@@ -238,27 +268,18 @@ impl Upload {
             mtime: self.mtime,
         }];
         let make_parents = self.target.make_parents;
-        self.commit(Command::Publish { files, make_parents }, riding)
+        self.target
+            .commit(Command::Publish { files, make_parents }, riding)
             .await?;
         metrics::mine().via(self.target.protocol.into()).changes.add(1);
         Ok(())
     }
 
-    async fn commit(&self, command: Command, riding: Vec<crate::store::InlineBlob>) -> Result<(), Error> {
-        let Target {
-            store,
-            association,
-            protocol,
-            ..
-        } = &self.target;
-        let done = store.commit(*association, *protocol, command, riding, Vec::new());
-        done.await?;
-        Ok(())
-    }
-
     async fn change_time(&self, mtime: i64) -> Result<(), Error> {
         let path = self.target.path.clone();
-        self.commit(Command::SetTime { path, mtime }, Vec::new()).await
+        self.target
+            .commit(Command::SetTime { path, mtime }, Vec::new())
+            .await
     }
 
     /// Makes what was written durable: it is kept as an upload that broke would be.
@@ -281,14 +302,7 @@ impl Upload {
             let text = "there is no room to keep what was written before the file is closed";
             return Err(Error::Conflict(text.to_owned()));
         }
-        let Target {
-            store,
-            association,
-            account,
-            path,
-            ..
-        } = &self.target;
-        let kept = store.partial(association, *account, path)?;
+        let kept = self.target.kept()?;
         let kept = kept.ok_or_else(|| Error::Conflict("the file has changed meanwhile".to_owned()))?;
         self.partial = Some((kept.id, kept.base));
         self.synced = true;
@@ -333,7 +347,9 @@ impl Upload {
         }
         let Made { content, riding } = made;
         let (base, from) = (self.base(), self.partial.map(|(from, _)| from));
-        self.wish(PartialWish::Keep { content, base, from }, riding).await
+        self.target
+            .wish(PartialWish::Keep { content, base, from }, riding)
+            .await
     }
 
     /// Makes the account's root, if it is not there.
@@ -348,37 +364,6 @@ impl Upload {
             parents: true,
             existing_ok: true,
         };
-        self.commit(command, Vec::new()).await
-    }
-
-    /// Ends what is kept of an upload before: another begins in its place.
-    pub(super) async fn end_partial(&self) -> Result<(), Error> {
-        let Target {
-            store,
-            association,
-            account,
-            path,
-            ..
-        } = &self.target;
-        if store.partial(association, *account, path)?.is_some() {
-            self.wish(PartialWish::End, Vec::new()).await?;
-        }
-        Ok(())
-    }
-
-    async fn wish(&self, what: PartialWish, riding: Vec<crate::store::InlineBlob>) -> Result<bool, Error> {
-        let command = PartialCommand {
-            account: self.target.account,
-            path: self.target.path.clone(),
-            what,
-        };
-        let Target {
-            store,
-            association,
-            protocol,
-            ..
-        } = &self.target;
-        let done = store.commit_partial(*association, *protocol, command, riding);
-        Ok(done.await?)
+        self.target.commit(command, Vec::new()).await
     }
 }

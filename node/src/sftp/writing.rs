@@ -11,7 +11,6 @@ use std::rc::Rc;
 use filegrid_tree::{Extent, FileContent};
 use futures::channel::oneshot;
 
-use super::content::{Ahead, copy};
 use super::feed::{Fed, Feed};
 use super::pieces::{Origin, Piece, Pieces};
 use super::queue::Queued;
@@ -22,6 +21,7 @@ use crate::limits::{
     SFTP_STREAMS_MAX_COUNT,
 };
 use crate::metrics::Via;
+use crate::read::{Ahead, copy};
 use crate::ring;
 use crate::store::{Content, InlineBlob, Opened, Store};
 

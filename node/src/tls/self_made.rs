@@ -1,13 +1,13 @@
 //! A certificate for those who have configured none: made once, kept in `DATA/tls`, trusted by its fingerprint.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use rcgen::{CertificateParams, DnType, KeyPair};
 
 use super::CertificateFiles;
+use crate::private;
 
 /// The files of the self-made certificate, made if they are not there.
 ///
@@ -42,20 +42,11 @@ pub(super) fn ensure(data: &Path) -> Result<CertificateFiles, String> {
         .create(&directory)
         .map_err(|error| failed(&error))?;
     // The chain is written last: a start that was cut off before makes both anew.
-    write(&files.key, &key.serialize_pem()).map_err(|error| failed(&error))?;
-    write(&files.chain, &certificate.pem()).map_err(|error| failed(&error))?;
+    for (path, pem) in [
+        (&files.key, key.serialize_pem()),
+        (&files.chain, certificate.pem()),
+    ] {
+        private::replace(path, pem.as_bytes()).map_err(|error| failed(&error))?;
+    }
     Ok(files)
-}
-
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(fresh, path)
 }

@@ -36,10 +36,7 @@ impl Service for Admin {
         if matches!(error, Error::Damaged(_) | Error::Disk(_) | Error::Internal(_)) {
             tracing::error!(%error, path = exchange.head().path(), "a request of the operator failed");
         }
-        match problem::reply(&error) {
-            Some(reply) if !exchange.is_started() => exchange.reply(reply).await,
-            _ => Err(error),
-        }
+        problem::tell(exchange, error).await
     }
 }
 

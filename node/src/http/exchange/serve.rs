@@ -241,10 +241,7 @@ async fn turn_away(exchange: &mut Exchange) -> Result<(), Error> {
         detail: "the node is stopping".to_owned(),
         retry_after: Duration::from_secs(DRAIN_RETRY_S),
     };
-    match problem::reply(&error) {
-        Some(reply) => exchange.reply(reply).await,
-        None => Err(error),
-    }
+    problem::tell(exchange, error).await
 }
 
 /// Reads what the handler left of a body that is known to be small.

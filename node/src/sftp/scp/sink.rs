@@ -129,8 +129,9 @@ async fn take(
         exclusive: false,
         appends: false,
     };
-    let mut upload = Upload::new(session.target_of(path), opening);
-    upload.end_partial().await?;
+    let target = session.target_of(path);
+    target.end_partial().await?;
+    let mut upload = Upload::new(target, opening);
     if let Some(time) = time {
         upload.set_time(time);
     }
