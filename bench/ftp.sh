@@ -4,69 +4,37 @@
 # Other servers need root: they log in a system account that is made and removed here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-cargo build --release -p filegrid -p filegrid-bench
-if [ "$(id -u)" = 0 ] && [ "${1:-}" != --inside ]; then
-    exec unshare --net "$0" --inside "$@"
-fi
-if [ "${1:-}" = --inside ]; then
-    shift
-    ip link set lo up
-    sysctl -qw net.ipv4.tcp_congestion_control=cubic
-fi
-data=$(mktemp -d)
+. bench/node.sh
 chmod 755 "$data"
-started=()
-stop() {
-    for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait 2>/dev/null || true
+stop_all() {
+    stop
     if id fgbench >/dev/null 2>&1; then userdel fgbench; fi
-    rm -rf "$data"
 }
-trap stop EXIT
-
-target/release/filegrid --data "$data/data" --listen 127.0.0.1:0 --listen-tls 127.0.0.1:0 --metrics off --ftp 127.0.0.1:0 \
-    --ftps 127.0.0.1:0 --sftp off >"$data/keys" 2>"$data/log" &
-pid=$!
-started+=("$pid")
-until [ -s "$data/data/ports.json" ] && [ "$(wc -l <"$data/keys")" -ge 3 ]; do sleep 0.1; done
-port() { sed "s/.*\"$1\":\([0-9]*\).*/\1/" "$data/data/ports.json"; }
-key() { sed -n "s/^$1: //p" "$data/keys"; }
-login="{\"AssociationKey\":\"$(key AssociationKey)\",\"AccessKey\":\"$(key AccessKey)\",\"SecretKey\":\"$(key SecretKey)\"}"
-rest="http://127.0.0.1:$(port http)"
-token=$(curl -sSf "$rest/apiaccess/auth" --json "$login" | sed 's/.*"token":"\([^"]*\)".*/\1/')
-curl -sSf "$rest/ftpaccounts/create" -H "Authorization: Bearer $token" -o /dev/null \
-    --json '{"Username":"fgbench","AccessRights":"RW","Chroot":"/ftp","Password":"bench-4711"}'
+trap stop_all EXIT
+start_node --listen-tls 127.0.0.1:0 --ftp 127.0.0.1:0 --ftps 127.0.0.1:0 --sftp off
+add_account '{"Username":"fgbench","AccessRights":"RW","Chroot":"/ftp","Password":"bench-4711"}'
 
 echo "| server | row | sessions | figures |"
 echo "|---|---|---|---|"
-target/release/filegrid-bench-ftp --name filegrid --target "127.0.0.1:$(port ftp)" --pid "$pid" \
-    --user fgbench --password bench-4711 "$@"
+target/release/filegrid-bench-ftp --name filegrid --target "127.0.0.1:$(port ftp)" --pid "$node" \
+    --user fgbench --password bench-4711 "${options[@]}"
 
-# Server CPU of one GiB by curl: name, row, pid, then curl's arguments.
-used() { awk -v pid="$1" '{ sub(/.*\) /, ""); print ($12 + $13 + $14 + $15) / 100 }' "/proc/$1/stat"; }
+# Server CPU of one GiB by curl: name, row, process, then curl's arguments.
 once() {
-    local name=$1 row=$2 server=$3
+    local name=$1 row=$2 server=$3 seconds cpu
     shift 3
-    for round in 1 2 3; do
-        before=$(used "$server")
-        start=$(date +%s.%N)
-        curl -sSf -o /dev/null "$@"
-        end=$(date +%s.%N)
-        sleep 1
-        echo "$(echo "$end - $start" | bc) $(echo "$(used "$server") - $before" | bc)"
-    done | sort -n -k2 | sed -n 2p | while read -r seconds cpu; do
-        echo "| $name | $row | 1 | $seconds s, $cpu s of CPU per GiB |"
-    done
+    read -r seconds cpu < <(median "$server" curl -sSf -o /dev/null "$@")
+    echo "| $name | $row | 1 | $seconds s, $cpu s of CPU per GiB |"
 }
 head -c 1073741824 /dev/urandom >"$data/gib"
 pem="$data/data/tls/self-made.pem"
 ftps="ftp://localhost:$(port ftp)/tls-gib"
 https="https://localhost:$(port https)"
 bearer="Authorization: Bearer $token"
-once filegrid "FTPS STOR" "$pid" --ssl-reqd --cacert "$pem" -u fgbench:bench-4711 -T "$data/gib" "$ftps"
-once filegrid "FTPS RETR" "$pid" --ssl-reqd --cacert "$pem" -u fgbench:bench-4711 "$ftps"
-once filegrid "HTTPS upload" "$pid" --cacert "$pem" -H "$bearer" -F "f=@$data/gib" "$https/api/upload"
-once filegrid "HTTPS download" "$pid" --cacert "$pem" -H "$bearer" "$https/api/download/single?path=/gib"
+once filegrid "FTPS STOR" "$node" --ssl-reqd --cacert "$pem" -u fgbench:bench-4711 -T "$data/gib" "$ftps"
+once filegrid "FTPS RETR" "$node" --ssl-reqd --cacert "$pem" -u fgbench:bench-4711 "$ftps"
+once filegrid "HTTPS upload" "$node" --cacert "$pem" -H "$bearer" -F "f=@$data/gib" "$https/api/upload"
+once filegrid "HTTPS download" "$node" --cacert "$pem" -H "$bearer" "$https/api/download/single?path=/gib"
 
 if command -v nginx >/dev/null; then
     mkdir -p "$data/nginx/files" && chmod -R 777 "$data/nginx"
@@ -104,7 +72,7 @@ CONF
     started+=("$pid")
     sleep 1
     target/release/filegrid-bench-ftp --name vsftpd --target 127.0.0.1:12121 --pid "$pid" \
-        --user fgbench --password bench-4711 "$@"
+        --user fgbench --password bench-4711 "${options[@]}"
 fi
 if command -v pure-ftpd >/dev/null; then
     pure-ftpd -S 127.0.0.1,12122 -c 100 -C 100 -A -E -H -l unix &
@@ -112,7 +80,7 @@ if command -v pure-ftpd >/dev/null; then
     started+=("$pid")
     sleep 1
     target/release/filegrid-bench-ftp --name pure-ftpd --target 127.0.0.1:12122 --pid "$pid" \
-        --user fgbench --password bench-4711 "$@"
+        --user fgbench --password bench-4711 "${options[@]}"
 fi
 if command -v proftpd >/dev/null; then
     cat >"$data/proftpd.conf" <<CONF
@@ -132,5 +100,5 @@ CONF
     started+=("$pid")
     sleep 1
     target/release/filegrid-bench-ftp --name proftpd --target 127.0.0.1:12123 --pid "$pid" \
-        --user fgbench --password bench-4711 "$@"
+        --user fgbench --password bench-4711 "${options[@]}"
 fi

@@ -3,35 +3,10 @@
 # Ours is durable at each close, OpenSSH's is not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if [ "${1:-}" != --inside ]; then
-    cargo build --release -p filegrid
-    if [ "$(id -u)" = 0 ]; then exec unshare --net "$0" --inside; fi
-elif [ "$(id -u)" = 0 ]; then
-    ip link set lo up
-    sysctl -qw net.ipv4.tcp_congestion_control=cubic
-fi
-data=$(mktemp -d "${BENCH_DIR:-${TMPDIR:-/tmp}}/filegrid.XXXXXX")
-started=()
-stop() {
-    for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    rm -rf "$data"
-}
-trap stop EXIT
-
-target/release/filegrid --data "$data/data" --listen 127.0.0.1:0 --listen-tls off --admin off --metrics off --ftp off --ftps off \
-    --sftp 127.0.0.1:0 >"$data/keys" 2>"$data/log" &
-ours=$!
-started+=("$ours")
-until [ -s "$data/data/ports.json" ] && [ "$(wc -l <"$data/keys")" -ge 3 ]; do sleep 0.1; done
-port() { sed "s/.*\"$1\":\([0-9]*\).*/\1/" "$data/data/ports.json"; }
-key() { sed -n "s/^$1: //p" "$data/keys"; }
+. bench/node.sh
+start_node --listen-tls off --ftp off --ftps off --sftp 127.0.0.1:0
 ssh-keygen -q -t ed25519 -N '' -f "$data/key"
-login="{\"AssociationKey\":\"$(key AssociationKey)\",\"AccessKey\":\"$(key AccessKey)\",\"SecretKey\":\"$(key SecretKey)\"}"
-rest="http://127.0.0.1:$(port http)"
-token=$(curl -sSf "$rest/apiaccess/auth" --json "$login" | sed 's/.*"token":"\([^"]*\)".*/\1/')
-curl -sSf "$rest/ftpaccounts/create" -H "Authorization: Bearer $token" -o /dev/null \
-    --json "{\"Username\":\"bench\",\"AccessRights\":\"RW\",\"Chroot\":\"/sftp\",\"RsaKey\":\"$(cut -d' ' -f1,2 "$data/key.pub")\"}"
+add_account "{\"Username\":\"bench\",\"AccessRights\":\"RW\",\"Chroot\":\"/sftp\",\"RsaKey\":\"$(cut -d' ' -f1,2 "$data/key.pub")\"}"
 
 theirs=
 if [ -x /usr/sbin/sshd ]; then
@@ -56,23 +31,17 @@ head -c 1073741824 /dev/urandom >"$data/gib"
 mkdir "$data/small"
 for n in $(seq 1000); do head -c 4096 /dev/urandom >"$data/small/f$n"; done
 
-# Server CPU, with that of children that have ended.
-used() { awk '{ sub(/.*\) /, ""); print ($12 + $13 + $14 + $15) / 100 }' "/proc/$1/stat"; }
+# What the sftp client does with a batch: port, user, cipher.
+batch() {
+    (cd "$data" && sftp -q -i key -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o "Ciphers=$3" \
+        -P "$1" -b batch "$2@127.0.0.1")
+}
 # Name, server, port, user, directory there, row, cipher, and the commands of a batch.
 row() {
-    local name=$1 server=$2 port=$3 user=$4 there=$5 row=$6 cipher=$7
+    local name=$1 server=$2 port=$3 user=$4 there=$5 row=$6 cipher=$7 seconds cpu
     printf 'cd %s\n%s\n' "$there" "$8" >"$data/batch"
-    for round in 1 2 3; do
-        before=$(used "$server")
-        start=$(date +%s.%N)
-        (cd "$data" && sftp -q -i key -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o "Ciphers=$cipher" \
-            -P "$port" -b batch "$user@127.0.0.1" >/dev/null)
-        end=$(date +%s.%N)
-        sleep 1
-        echo "$(echo "$end - $start" | bc) $(echo "$(used "$server") - $before" | bc)"
-    done | sort -n -k2 | sed -n 2p | while read -r seconds cpu; do
-        echo "| $name | $row, ${cipher%@*} | $seconds | $cpu |"
-    done
+    read -r seconds cpu < <(median "$server" batch "$port" "$user" "$cipher")
+    echo "| $name | $row, ${cipher%@*} | $seconds | $cpu |"
 }
 rows() {
     mkdir -p "$data/back"
@@ -85,12 +54,12 @@ rows() {
 }
 echo "| server | row | s | s of CPU |"
 echo "|---|---|---:|---:|"
-rows filegrid "$ours" "$(port sftp)" bench /
+rows filegrid "$node" "$(port sftp)" bench /
 [ -z "$theirs" ] || rows OpenSSH "$theirs" 12222 "$(id -un)" "$data/theirs"
 
 # Sessions that do nothing.
 if python3 -c 'import asyncssh' 2>/dev/null; then
-    rss() { awk '/^VmRSS/ { print $2 }' "/proc/$ours/status"; }
+    rss() { awk '/^VmRSS/ { print $2 }' "/proc/$node/status"; }
     before=$(rss)
     python3 - "$(port sftp)" "$data/key" <<'PYTHON' &
 import asyncio, sys, asyncssh
