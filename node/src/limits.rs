@@ -126,6 +126,17 @@ pub const SHIP_RETRY_MAX_MS: u64 = 1000;
 pub const SHIP_SIGN_MS: u64 = 1000;
 /// How often a member of a node's own is held against its registry although that has not changed.
 pub const REGISTRY_SIGN_MS: u64 = filegrid_meta::limits::REGISTRY_SIGN_MS;
+/// Longest line by which `filegrid sftp-stdio` says who it is: an account's name, and an address.
+pub const LOCAL_HELLO_MAX_BYTES: usize = 1024;
+/// Time for it.
+pub const LOCAL_HELLO_TIMEOUT_S: u64 = 5;
+
+/// How often failed logins are exchanged with the other nodes: often enough that trying all of them gains little.
+pub const GUESSES_INTERVAL_MS: u64 = 500;
+/// Decided logins that wait to be told; beyond, the oldest are dropped. Secrets are checked at some hundred a second.
+pub const GUESSES_UNTOLD_MAX_COUNT: usize = 4096;
+/// Members that have led, whose places are remembered.
+pub const GUESSES_BOARDS_MAX_COUNT: usize = 16;
 /// A member elsewhere that says nothing of the registry for so long is left for another.
 pub const REGISTRY_SILENT_MS: u64 = 3 * REGISTRY_SIGN_MS;
 /// How often it is looked whether the command line asks for changes of the registry.

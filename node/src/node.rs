@@ -87,6 +87,7 @@ impl Node {
             node: state.node,
             logs: state.logs,
             registry: Arc::clone(&registry),
+            guesses: Arc::clone(login.guesses()),
             data: config.data.clone(),
         };
         let cluster = Cluster::start(config.metadata.clone(), us)?;

@@ -125,6 +125,13 @@ pub const RECONNECT_PAUSE_MS: u64 = 100;
 /// A peer that acknowledges nothing for so long is gone.
 pub const PEER_SILENT_MAX_S: u64 = 5;
 
+/// Failed logins of other nodes that a member tells in one answer, and takes in one request.
+pub const GUESSES_TOLD_MAX_COUNT: usize = 4096;
+/// Failed logins that it remembers; beyond, the oldest are forgotten.
+pub const GUESSES_KEPT_MAX_COUNT: usize = 65_536;
+/// Time after which one is forgotten: the longest that one makes a client wait.
+pub const GUESSES_KEPT_S: u64 = 300;
+
 /// Connections that ask how a member is: some probes and scrapers. More are closed at once.
 pub const PROBES_MAX_COUNT: usize = 16;
 /// Longest head of such a request: they send some hundred bytes.

@@ -1,6 +1,8 @@
 //! Accounts come from the cluster: what is changed through one node is in force on all, and a node knows them while the
 //! cluster is away.
 
+use std::time::Duration;
+
 use filegrid_meta::registry::Registry;
 use serde_json::{Value, json};
 
@@ -91,6 +93,29 @@ fn an_account_made_on_one_node_logs_in_on_another_and_ends_there() {
     let done = second.ask_admin(&token, "PATCH", &target, &disable);
     assert_eq!(done.status, 200, "{}", done.text());
     poll(|| list(&first, &first.token).status == 401);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
+fn guesses_at_one_node_count_at_the_others() {
+    let (_member, first, second, _) = two();
+    drop(session(&second));
+    let guess = |server: &Server| {
+        let mut client = Ftp::connect(server);
+        client.expect(&format!("USER {}", ftp::NAME), 331);
+        client.ask("PASS a guess").1
+    };
+    for _ in 0..5 {
+        let text = guess(&first);
+        assert!(text.contains("not valid"), "{text}");
+    }
+    // The second node lets five of them pass too, unless it is told of the others.
+    let told = (0..5).any(|_| {
+        std::thread::sleep(Duration::from_secs(1));
+        guess(&second).contains("too many failed")
+    });
+    assert!(told, "guesses are counted by each node alone");
+    poll(|| Ftp::connect(&second).try_login(ftp::NAME));
 }
 
 #[test]

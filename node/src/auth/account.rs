@@ -8,7 +8,6 @@ use filegrid_tree::{PathError, TreePath};
 use uuid::Uuid;
 
 use super::login::Login;
-use crate::clock;
 use crate::error::Error;
 use crate::limits::{PASSWORD_MAX_BYTES, PATH_MAX_BYTES};
 
@@ -96,23 +95,22 @@ impl Login {
         self.registry.check_contact()?;
         let found = self.registry.current().lookup(login).filter(Found::is_enabled);
         // Both names of an account count as one.
-        let attempt = match &found {
+        let guess = match &found {
             Some(found) => format!("account/{}/{}", found.association.key, found.account.id),
             None => format!("account/{login}"),
         };
-        let now_s = clock::now_s();
-        self.admit(peer, &attempt, now_s)?;
+        let guess = self.guesses.admit(peer, &guess).await?;
         let hash = found
             .as_ref()
             .and_then(|found| found.account.password_hash.clone());
         let right = password.len() <= PASSWORD_MAX_BYTES && self.verify(password, hash).await?;
         match found.filter(|_| right) {
             Some(found) => {
-                self.succeeded(peer, &attempt);
+                guess.succeeded();
                 AccountPrincipal::of(&found)
             }
             None => {
-                self.failed(peer, &attempt, now_s);
+                guess.failed();
                 Err(Error::Unauthorized(
                     "the name or the password is not valid".to_owned(),
                 ))
@@ -135,6 +133,19 @@ impl Login {
         let found =
             found.ok_or_else(|| Error::Unauthorized("the name or the public key is not valid".to_owned()))?;
         AccountPrincipal::of(&found)
+    }
+
+    /// Logs in whoever is known already, by `Username` or `Username@AssociationKey`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthorized`] unless there is such an account and it is enabled; [`Error::Unavailable`] if the node is cut
+    /// off from the cluster.
+    pub fn account_of(&self, login: &str) -> Result<AccountPrincipal, Error> {
+        self.registry.check_contact()?;
+        let found = self.registry.current().lookup(login).filter(Found::is_enabled);
+        let nobody = || Error::Unauthorized(format!("there is no account {login}, or it is disabled"));
+        AccountPrincipal::of(&found.ok_or_else(nobody)?)
     }
 
     /// The accounts, to see whether sessions may go on.

@@ -1,12 +1,12 @@
 //! Logins: `POST /apiaccess/auth` and the public keys, without the HTTP around them, and what all logins share.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::brute::Failed;
+use super::guesses::Guesses;
 use super::pool::Pool;
 use super::registry::RegistryFile;
 use super::{secret, token};
@@ -35,7 +35,7 @@ struct Token {
 pub struct Login {
     pub(super) registry: Arc<RegistryFile>,
     pool: Pool,
-    failed: Mutex<Failed>,
+    pub(super) guesses: Arc<Guesses>,
     lifetime_s: u64,
     /// Hash of a secret that nobody has: a wrong name takes as long as a wrong secret.
     decoy: String,
@@ -56,7 +56,7 @@ impl Login {
         Ok(Arc::new(Self {
             registry,
             pool,
-            failed: Mutex::default(),
+            guesses: Arc::default(),
             lifetime_s,
             decoy,
         }))
@@ -71,14 +71,14 @@ impl Login {
         self.registry.check_contact()?;
         let credentials: Credentials =
             serde_json::from_slice(json).map_err(|error| Error::BadRequest(format!("the body: {error}")))?;
-        let now_s = clock::now_s();
-        let attempts = format!("{}/{}", credentials.association, credentials.access_key);
-        self.admit(peer, &attempts, now_s)?;
-        let Some(token) = self.check(credentials, now_s).await? else {
-            self.failed(peer, &attempts, now_s);
+        let association = Uuid::parse_str(&credentials.association).unwrap_or_default();
+        let guess = format!("{association}/{}", credentials.access_key);
+        let guess = self.guesses.admit(peer, &guess).await?;
+        let Some(token) = self.check(association, credentials, clock::now_s()).await? else {
+            guess.failed();
             return Err(Error::Unauthorized("the keys are not valid".to_owned()));
         };
-        self.succeeded(peer, &attempts);
+        guess.succeeded();
         serde_json::to_vec(&Token {
             token,
             expires_in: self.lifetime_s,
@@ -87,9 +87,13 @@ impl Login {
     }
 
     /// The token, if the credentials are right.
-    async fn check(&self, credentials: Credentials, now_s: u64) -> Result<Option<String>, Error> {
+    async fn check(
+        &self,
+        association: Uuid,
+        credentials: Credentials,
+        now_s: u64,
+    ) -> Result<Option<String>, Error> {
         let registry = self.registry.current();
-        let association = Uuid::parse_str(&credentials.association).unwrap_or_default();
         let tenant = registry.tenant(association);
         let user = tenant
             .filter(|tenant| tenant.association().enabled)
@@ -113,27 +117,10 @@ impl Login {
         Ok(right && known)
     }
 
-    /// Refuses an address that has to wait before it may try again.
-    pub(super) fn admit(&self, peer: IpAddr, attempt: &str, now_s: u64) -> Result<(), Error> {
-        match self.attempts().wait(peer, attempt, now_s) {
-            None => Ok(()),
-            Some(retry_after) => Err(Error::TooManyRequests {
-                detail: "too many failed logins".to_owned(),
-                retry_after,
-            }),
-        }
-    }
-
-    pub(super) fn failed(&self, peer: IpAddr, attempt: &str, now_s: u64) {
-        self.attempts().failed(peer, attempt, now_s);
-    }
-
-    pub(super) fn succeeded(&self, peer: IpAddr, attempt: &str) {
-        self.attempts().succeeded(peer, attempt);
-    }
-
-    fn attempts(&self) -> MutexGuard<'_, Failed> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What guards the logins.
+    #[must_use]
+    pub fn guesses(&self) -> &Arc<Guesses> {
+        &self.guesses
     }
 
     /// The JSON of the public keys.

@@ -6,6 +6,7 @@
 mod account;
 mod brute;
 mod first;
+mod guesses;
 mod inbox;
 mod keys;
 mod login;
@@ -28,6 +29,7 @@ pub use self::account::AccountPrincipal;
 pub use self::first::first_registry;
 pub(crate) use self::first::new_user;
 pub use self::first::{First, FirstKeys};
+pub use self::guesses::Guesses;
 pub(crate) use self::inbox::{Asked, ask, waiting as waiting_changes};
 pub use self::login::Login;
 pub(crate) use self::operator::new_operator_token;

@@ -3,6 +3,7 @@
 //! A thread of its own runs what needs tokio. Shards ask it by messages and wait for answers on their own rings; nothing
 //! on the way of an upload waits for it.
 
+mod guesses;
 mod join;
 mod registry;
 mod rows;
@@ -29,7 +30,7 @@ use tokio::task::JoinSet;
 use self::rows::Ask;
 use self::session::Session;
 use self::way::Way;
-use crate::auth::RegistryFile;
+use crate::auth::{Guesses, RegistryFile};
 use crate::error::Error;
 use crate::limits::LIST_RETRY_S;
 use crate::store::Progress;
@@ -61,6 +62,8 @@ pub struct Us {
     pub logs: u8,
     /// The registry as it knows it.
     pub registry: Arc<RegistryFile>,
+    /// What guards its logins.
+    pub guesses: Arc<Guesses>,
     /// Where the command line leaves what it asks for.
     pub data: PathBuf,
 }
@@ -313,6 +316,7 @@ async fn live(
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&session).attend());
     tasks.spawn(Arc::clone(&session).attend_inbox());
+    tasks.spawn(Arc::clone(&session).share_guesses());
     let ended = {
         let failed = async {
             match &serving {

@@ -1,8 +1,9 @@
-//! What nodes ask of a member beside proposing: pages of the tree, the registry, and whether the cluster has the same
-//! rows.
+//! What nodes ask of a member beside proposing: pages of the tree, the registry, whether the cluster has the same rows, and
+//! what logins have failed elsewhere.
 
 mod compare;
 mod event;
+mod guesses;
 mod listing;
 mod registry;
 mod service;
@@ -13,6 +14,7 @@ pub use self::compare::{
     CompareRequest, Digest, Digester, RowsPage, Span, behind, read_digests, write_digests,
 };
 pub use self::event::{Event, NoEvent};
+pub use self::guesses::{Guess, Guesses};
 pub use self::listing::{ListRequest, Listed, Page};
 use self::registry::read_position;
 pub use self::registry::{Following, RegistryItem, write_position};
@@ -30,3 +32,5 @@ pub const ROWS: Method = Method(Method::APPLICATION.0 + 3);
 pub const LOST: Method = Method(Method::APPLICATION.0 + 4);
 /// Follows the registry behind a position ([`write_position`]): a stream of [`RegistryItem`]s.
 pub const REGISTRY: Method = Method(Method::APPLICATION.0 + 1);
+/// Logins that have failed: [`Guesses`], answered by those of other nodes. For the member that leads.
+pub const GUESSES: Method = Method(Method::APPLICATION.0 + 32);

@@ -6,10 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use filegrid_tree::TreePath;
 use futures::future::BoxFuture;
+use tokio::time::Instant;
+use uuid::Uuid;
 
+use super::guesses::Board;
 use super::{
-    COMPARE, CompareRequest, Digest, Event, LIST, LOST, ListRequest, Page, REGISTRY, ROWS, RegistryItem,
-    RowsPage, read_position, write_digests,
+    COMPARE, CompareRequest, Digest, Event, GUESSES, Guesses, LIST, LOST, ListRequest, Page, REGISTRY, ROWS,
+    RegistryItem, RowsPage, read_position, write_digests,
 };
 use crate::limits::{LIST_PATIENCE_MAX_MS, LOST_PAGE_MAX_COUNT, REGISTRY_BARRIER_MS, REGISTRY_SIGN_MS};
 use crate::raft::Member;
@@ -22,13 +25,20 @@ use crate::wire::{Identity, Method, Push, Refusal, Role, Service};
 pub struct Nodes {
     member: Member,
     store: Arc<Store>,
+    board: Arc<Board>,
 }
 
 impl Nodes {
     /// A service for a member whose machine is `store`.
     #[must_use]
     pub fn new(member: Member, store: Arc<Store>) -> Self {
-        Self { member, store }
+        // What other boards have as their numbers is as random.
+        let number = Uuid::new_v4().as_u64_pair().0;
+        Self {
+            member,
+            store,
+            board: Arc::new(Board::new(number)),
+        }
     }
 
     /// The member.
@@ -191,8 +201,13 @@ impl Nodes {
 }
 
 impl Service for Nodes {
-    fn call(&self, _: &Identity, method: Method, body: Bytes) -> BoxFuture<'static, Result<Bytes, Refusal>> {
-        let nodes = self.clone();
+    fn call(
+        &self,
+        from: &Identity,
+        method: Method,
+        body: Bytes,
+    ) -> BoxFuture<'static, Result<Bytes, Refusal>> {
+        let (nodes, from) = (self.clone(), from.clone());
         Box::pin(async move {
             match method {
                 LIST => {
@@ -206,6 +221,14 @@ impl Service for Nodes {
                 }
                 ROWS => nodes.rows(compared(&body)?).await.map(|page| page.write()),
                 LOST => nodes.lost(body.to_vec()).await.map(|page| page.write()),
+                GUESSES if from.role != Role::Node => Err(Refusal::Forbidden(format!("method {}", method.0))),
+                GUESSES => {
+                    nodes.member.leads().map_err(Refusal::NotLeader)?;
+                    let unreadable = || Refusal::BadRequest("these are no failed logins".to_owned());
+                    let guesses = Guesses::read(body).ok_or_else(unreadable)?;
+                    let told = nodes.board.exchange(&from.name, &guesses, Instant::now());
+                    Ok(told.write())
+                }
                 other => Err(unknown(other)),
             }
         })

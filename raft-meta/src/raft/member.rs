@@ -185,8 +185,12 @@ impl Member {
         self.inner.proposer.propose(commands, false).await
     }
 
-    /// Whether this member leads, as far as it knows; otherwise who does.
-    pub(super) fn leads(&self) -> Result<(), Option<Destination>> {
+    /// Whether this member leads, as far as it knows.
+    ///
+    /// # Errors
+    ///
+    /// Who does, if it is known.
+    pub fn leads(&self) -> Result<(), Option<Destination>> {
         let status = self.status();
         if status.leader == Some(status.id) {
             return Ok(());
