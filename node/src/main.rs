@@ -38,6 +38,7 @@ fn run(cli: &Cli) -> Result<(), String> {
     match &cli.command {
         Some(Command::AddUser(user)) => return cli::add_user(&config, user),
         Some(Command::OperatorToken) => return cli::new_operator_token(&config),
+        Some(Command::SftpStdio(session)) => return cli::sftp_stdio(&config, session),
         None => {}
     }
     let stop = stop_on_signals().map_err(no_signals)?;

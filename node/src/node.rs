@@ -33,12 +33,6 @@ use crate::{clock, cluster, ring};
 /// A shard's thread; it ends with where its logs end.
 type ShardThread = std::thread::JoinHandle<Result<Vec<(u8, Position)>, String>>;
 
-/// The listener of SFTP, and what its clients know it by.
-struct Ssh {
-    server: sftp::Server,
-    keys: Arc<HostKeys>,
-}
-
 /// A node that serves.
 pub struct Node {
     registry: Arc<RegistryFile>,
@@ -51,7 +45,8 @@ pub struct Node {
     /// Where it listens.
     pub addresses: Addresses,
     tls: Option<Arc<Tls>>,
-    ssh: Option<Ssh>,
+    sftp: sftp::Server,
+    host_keys: Option<Arc<HostKeys>>,
     /// Keys of the first user, at the first start.
     pub first: Option<First>,
     _lock: File,
@@ -193,19 +188,16 @@ impl Node {
                 .recv()
                 .map_err(|_| "a shard has died while it started".to_owned())??;
         }
-        let ssh = addresses.sftp.zip(host_keys).map(|(address, keys)| {
-            let parts = sftp::ServerParts {
-                address,
-                settings: config.sftp.clone(),
-                keys: Arc::clone(&keys),
-                login,
-                admission,
-                shards: sftp_senders,
-                logs,
-            };
-            sftp::Server::start(parts).map(|server| Ssh { server, keys })
-        });
-        let ssh = ssh.transpose()?;
+        let ssh = addresses.sftp.zip(host_keys.clone());
+        let sftp = sftp::Server::start(sftp::ServerParts {
+            ssh: ssh.map(|(address, keys)| sftp::Ssh { address, keys }),
+            settings: config.sftp.clone(),
+            data: config.data.clone(),
+            login,
+            admission,
+            shards: sftp_senders,
+            logs,
+        })?;
         drop(reserved);
         write_ports(&config.data, addresses).map_err(|error| format!("cannot write ports.json: {error}"))?;
         Ok(Self {
@@ -217,7 +209,8 @@ impl Node {
             stop,
             addresses,
             tls,
-            ssh,
+            sftp,
+            host_keys,
             first,
             _lock: lock,
         })
@@ -230,9 +223,7 @@ impl Node {
     /// If the data could not be closed cleanly; it is recovered at the next start.
     pub fn stop(mut self) -> Result<(), String> {
         self.stop.store(true, Ordering::Release);
-        if let Some(ssh) = &mut self.ssh {
-            ssh.server.stop_listening();
-        }
+        self.sftp.stop_listening();
         let mut closed = vec![Position::default(); usize::from(self.logs)];
         for shard in self.shards {
             let positions = shard.join().map_err(|_| "a shard has died".to_owned())??;
@@ -242,7 +233,7 @@ impl Node {
                 }
             }
         }
-        drop(self.ssh);
+        drop(self.sftp);
         let disk: Rc<dyn Disk> = Rc::new(RealDisk);
         let saved = ring::run(None, || async move { self.starts.close(&disk, closed).await });
         saved
@@ -276,7 +267,7 @@ impl Node {
                 tracing::info!("{what}://{address}");
             }
         }
-        for (kind, fingerprint) in self.ssh.iter().flat_map(|ssh| ssh.keys.fingerprints()) {
+        for (kind, fingerprint) in self.host_keys.iter().flat_map(|keys| keys.fingerprints()) {
             tracing::info!(kind, fingerprint, "host key of SFTP");
         }
         if let Some(tls) = self.tls.as_ref().filter(|tls| tls.is_self_made()) {
@@ -304,7 +295,7 @@ impl Node {
         if self.shards.iter().any(ShardThread::is_finished) {
             return Err("a shard has stopped: see the log above".to_owned());
         }
-        if self.ssh.as_ref().is_some_and(|ssh| !ssh.server.is_well()) {
+        if !self.sftp.is_well() {
             return Err("the listener of SFTP has stopped: see the log above".to_owned());
         }
         if !self.cluster.is_well() {

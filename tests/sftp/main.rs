@@ -14,6 +14,7 @@ mod partials;
 mod programs;
 mod requests;
 mod scp;
+mod stdio;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../rest/support.rs"]
 mod support;

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod sftp_stdio;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -7,6 +9,8 @@ use uuid::Uuid;
 
 use crate::auth::{self, First, FirstKeys, Scopes};
 use crate::config::{self, Config, Overrides};
+
+pub use self::sftp_stdio::{SftpStdio, sftp_stdio};
 
 /// A file exchange: upload by one protocol, fetch by another.
 #[derive(Debug, Parser)]
@@ -54,6 +58,8 @@ pub enum Command {
     AddUser(AddUser),
     /// Makes another operator's token and prints it; the one before ends. A running node knows it within a second.
     OperatorToken,
+    /// Serves a session of SFTP on standard input and output, by the node that runs on this machine: for Subsystem of OpenSSH's sshd.
+    SftpStdio(SftpStdio),
 }
 
 /// Options of `add-user`.

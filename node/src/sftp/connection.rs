@@ -173,13 +173,7 @@ impl Connection {
 
 /// Sends replies as the client takes them; small ones together.
 async fn send(handle: Handle, channel: ChannelId, mut replies: Replies, flow: Arc<Flow>) {
-    while let Some(mut reply) = std::future::poll_fn(|cx| replies.poll_next(cx)).await {
-        while reply.len() < SFTP_REPLIES_JOINED_BYTES
-            && let Some(next) = replies.try_next()
-        {
-            reply.extend_from_slice(&next);
-        }
-        let bytes = reply.len();
+    while let Some((reply, bytes)) = replies.next(SFTP_REPLIES_JOINED_BYTES).await {
         // It waits there while the client has no window.
         if handle.data(channel, reply).await.is_err() {
             return;

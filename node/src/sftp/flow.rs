@@ -5,12 +5,12 @@
 //! has may lie behind more requests. So reading goes on then, but the client is granted next to no window for more.
 //! A client that sends without a window is cut off.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use futures::channel::mpsc;
 use futures::task::AtomicWaker;
 
@@ -216,19 +216,22 @@ impl Drop for Blocked<'_> {
 }
 
 impl Replies {
-    /// The next reply; `None` when there are no more.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Vec<u8>>> {
-        futures::Stream::poll_next(Pin::new(&mut self.replies), cx)
+    /// The next reply, with those behind it that are there already, up to about `joined` bytes; and how many bytes that is.
+    /// `None` when there are no more.
+    pub(super) async fn next(&mut self, joined: usize) -> Option<(Vec<u8>, usize)> {
+        let mut reply = self.replies.next().await?;
+        while reply.len() < joined
+            && let Ok(next) = self.replies.try_recv()
+        {
+            reply.extend_from_slice(&next);
+        }
+        let bytes = reply.len();
+        Some((reply, bytes))
     }
 
     /// What the session's end is told as: 0 if all was done.
     pub(super) fn exit_status(&self) -> u32 {
         u32::from(self.unsent.failed.load(Ordering::Acquire))
-    }
-
-    /// A reply that is there already.
-    pub(super) fn try_next(&mut self) -> Option<Vec<u8>> {
-        self.replies.try_recv().ok()
     }
 
     /// The client, or what sends to it, has taken bytes of replies.

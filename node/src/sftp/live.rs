@@ -25,6 +25,15 @@ impl Live {
         })
     }
 
+    /// The connection of an account that is logged in.
+    pub(super) fn of(flow: Arc<Flow>, account: AccountPrincipal) -> Arc<Self> {
+        Arc::new(Self {
+            flow,
+            account: Mutex::new(Some(account)),
+            start: Mutex::default(),
+        })
+    }
+
     /// Whose connection it is from now on.
     pub(super) fn logged_in(&self, account: AccountPrincipal) {
         drop(self.start.lock().unwrap_or_else(PoisonError::into_inner).take());

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `fields`, `frames`, `packet`, `attributes`, `reply`, `pieces` | bytes to requests, replies to bytes: pure |
 //! | `host_keys`, `server`, `connection`, `wire`, `live` | SSH, on a runtime of its own |
+//! | `local`, `stream` | SFTP without SSH, for who may read `DATA` |
 //! | `flow`, `queue` | how much a connection may ask for before it takes its answers |
 //! | `shards`, `session`, `later` | sessions, each on the shard that owns its association |
 //! | `scp` | SCP as it was before it went over SFTP |
@@ -23,6 +24,7 @@ mod host_keys;
 mod later;
 mod listing;
 mod live;
+mod local;
 pub mod packet;
 pub mod pieces;
 mod queue;
@@ -32,11 +34,13 @@ pub mod scp;
 mod server;
 mod session;
 mod shards;
+mod stream;
 mod transfers;
 mod upload;
 mod wire;
 mod writing;
 
 pub use self::host_keys::HostKeys;
-pub use self::server::{Server, ServerParts, Settings};
+pub(crate) use self::local::{Hello, connect};
+pub use self::server::{Server, ServerParts, Settings, Ssh};
 pub use self::shards::{Sftp, Start};

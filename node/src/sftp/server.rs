@@ -1,21 +1,23 @@
-//! The listener of SSH, and the runtime that it lives on.
+//! The listeners of SSH and of `filegrid sftp-stdio`, and the runtime that they live on.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg};
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey};
 use russh::server::run_stream;
 use russh::{MethodKind, MethodSet, Preferred, SshId, cipher, compression, kex, mac};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
 use super::flow::Flow;
 use super::host_keys::HostKeys;
 use super::live::{Connections, Live};
+use super::local;
 use super::shards::Start;
 use super::wire::Wire;
 use crate::auth::Login;
@@ -48,14 +50,14 @@ pub struct Settings {
     pub old_clients: bool,
 }
 
-/// What the listener of SSH is made from.
+/// What serves SFTP is made from this.
 pub struct ServerParts {
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// `None`: there is no listener, and only `filegrid sftp-stdio` comes in.
+    pub ssh: Option<Ssh>,
     /// The operator's decisions.
     pub settings: Settings,
-    /// What clients know the server by.
-    pub keys: Arc<HostKeys>,
+    /// `DATA`, where `filegrid sftp-stdio` comes in.
+    pub data: PathBuf,
     /// Accounts.
     pub login: Arc<Login>,
     /// Who may connect.
@@ -66,16 +68,24 @@ pub struct ServerParts {
     pub logs: u8,
 }
 
+/// Where SSH is spoken.
+pub struct Ssh {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What clients know the server by.
+    pub keys: Arc<HostKeys>,
+}
+
 /// What connections share.
 pub(super) struct Shared {
     pub(super) login: Arc<Login>,
-    admission: Arc<Admission>,
-    connections: Connections,
+    pub(super) admission: Arc<Admission>,
+    pub(super) connections: Connections,
     /// Those that have not logged in are bounded by themselves: they are anybody's.
     starts: Arc<Admission>,
     config: Arc<russh::server::Config>,
     login_timeout: Duration,
-    idle_timeout: Duration,
+    pub(super) idle_timeout: Duration,
     shards: Vec<Sender<Start>>,
     logs: u8,
 }
@@ -89,7 +99,7 @@ impl Shared {
     }
 }
 
-/// The listener of SSH while it runs.
+/// What serves SFTP while it runs.
 pub struct Server {
     /// Dropped to stop listening.
     stop: Option<oneshot::Sender<()>>,
@@ -111,13 +121,23 @@ impl Server {
             .enable_all()
             .build()
             .map_err(|error| format!("cannot start a runtime: {error}"))?;
-        let address = parts.address;
-        let listener = {
+        let (listener, local) = {
             let _entered = runtime.enter();
-            listen(address).map_err(|error| format!("cannot listen on {address}: {error}"))?
+            let listener = parts.ssh.as_ref().map(|ssh| {
+                let address = ssh.address;
+                listen(address).map_err(|error| format!("cannot listen on {address}: {error}"))
+            });
+            let local = local::listen(&parts.data);
+            let local = local
+                .map_err(|error| format!("cannot make a socket in {}: {error}", parts.data.display()))?;
+            (listener.transpose()?, local)
         };
+        let keys = parts
+            .ssh
+            .iter()
+            .flat_map(|ssh| ssh.keys.shown(parts.settings.old_clients));
         let shared = Arc::new(Shared {
-            config: Arc::new(config(&parts.settings, &parts.keys)),
+            config: Arc::new(config(&parts.settings, keys.collect())),
             login: parts.login,
             admission: parts.admission,
             connections: Connections::default(),
@@ -131,7 +151,7 @@ impl Server {
         let (end, ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("ssh".to_owned());
         let thread = thread.spawn(move || {
-            runtime.block_on(live(shared, listener, stopped, ended));
+            runtime.block_on(live(shared, listener, local, stopped, ended));
             runtime.shutdown_background();
         });
         Ok(Self {
@@ -178,25 +198,18 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 async fn live(
     shared: Arc<Shared>,
-    listener: TcpListener,
+    listener: Option<TcpListener>,
+    local: UnixListener,
     mut stopped: oneshot::Receiver<()>,
     ended: oneshot::Receiver<()>,
 ) {
     let registry = Arc::clone(shared.login.registry());
     let accepting = async {
-        loop {
-            tokio::select! {
-                _ = &mut stopped => break,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => accept(&shared, stream, peer),
-                    Err(error) => {
-                        tracing::debug!(%error, "a connection was not accepted");
-                        tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
-                    }
-                }
-            }
+        tokio::select! {
+            _ = &mut stopped => {}
+            () = accept_ssh(&shared, listener) => {}
+            () = local::accept(Arc::clone(&shared), local) => {}
         }
-        drop(listener);
         let _ = ended.await;
     };
     tokio::select! {
@@ -204,6 +217,21 @@ async fn live(
         () = shared.connections.look_after(&registry) => {}
     }
     shared.connections.cut_all();
+}
+
+async fn accept_ssh(shared: &Arc<Shared>, listener: Option<TcpListener>) {
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => accept(shared, stream, peer),
+            Err(error) => {
+                tracing::debug!(%error, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
+            }
+        }
+    }
 }
 
 fn accept(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
@@ -257,20 +285,20 @@ async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr, permit:
 }
 
 /// Resolves when nothing was asked for or answered for so long. What keeps a connection alive is neither.
-async fn idle(flow: &Flow, timeout: Duration) {
+pub(super) async fn idle(flow: &Flow, timeout: Duration) {
     while let Some(rest) = timeout.checked_sub(flow.idle()) {
         tokio::time::sleep(rest + Duration::from_millis(1)).await;
     }
 }
 
-fn config(settings: &Settings, keys: &HostKeys) -> russh::server::Config {
+fn config(settings: &Settings, keys: Vec<PrivateKey>) -> russh::server::Config {
     russh::server::Config {
         server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-filegrid")),
         methods: MethodSet::from(METHODS.as_slice()),
         auth_rejection_time: Duration::from_millis(FTP_LOGIN_FAILURE_DELAY_MS),
         // Clients ask so for the ways to log in.
         auth_rejection_time_initial: Some(Duration::ZERO),
-        keys: keys.shown(settings.old_clients),
+        keys,
         window_size: SFTP_WINDOW_BYTES,
         maximum_packet_size: SFTP_CHANNEL_PACKET_BYTES,
         channel_buffer_size: 1,

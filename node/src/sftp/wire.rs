@@ -6,18 +6,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::flow::Flow;
 
 /// A connection whose flow decides when it is read.
-pub(super) struct Wire {
-    stream: TcpStream,
+pub(super) struct Wire<S> {
+    stream: S,
     flow: Arc<Flow>,
 }
 
-impl Wire {
-    pub(super) fn new(stream: TcpStream, flow: Arc<Flow>) -> Self {
+impl<S> Wire<S> {
+    pub(super) fn new(stream: S, flow: Arc<Flow>) -> Self {
         Self { stream, flow }
     }
 
@@ -29,7 +28,7 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -43,7 +42,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.flow.watch_writing(cx);
         self.check()?;
