@@ -1,6 +1,7 @@
 //! Configuration: options over variables over the file over defaults, then checked once.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -395,6 +396,16 @@ fn metadata(raw: &Raw) -> Result<Place, String> {
     })
 }
 
+/// The ports that the kernel takes for connections that nobody has chosen one for (ip(7)).
+fn ephemeral_ports() -> RangeInclusive<u16> {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+    let range = range.ok().and_then(|range| {
+        let mut ports = range.split_whitespace().map_while(|port| port.parse::<u16>().ok());
+        Some(ports.next()?.max(1024)..=ports.next()?)
+    });
+    range.filter(|range| !range.is_empty()).unwrap_or(32_768..=60_999)
+}
+
 fn ftp_settings(raw: &Raw) -> Result<ftp::Settings, String> {
     let tls = match raw.ftp_tls.as_str() {
         "off" => TlsPolicy::Off,
@@ -403,13 +414,13 @@ fn ftp_settings(raw: &Raw) -> Result<ftp::Settings, String> {
         other => return Err(format!("ftp_tls: {other} is not off, optional or required")),
     };
     let ports = match raw.ftp_passive_ports.as_str() {
-        "any" => None,
+        "any" => ephemeral_ports(),
         range => {
             let range = range.split_once('-').and_then(|(first, last)| {
                 let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-                (1024 <= first && first <= last).then_some((first, last))
+                (1024 <= first && first <= last).then_some(first..=last)
             });
-            Some(range.ok_or("ftp_passive_ports: any, or a range above 1023 like 50000-50999")?)
+            range.ok_or("ftp_passive_ports: any, or a range above 1023 like 50000-50999")?
         }
     };
     Ok(ftp::Settings {

@@ -258,6 +258,8 @@ pub const FTP_APPEND_TRIES_MAX_COUNT: u64 = 200;
 pub const FTP_SUM_WAIT_MS: u64 = 5000;
 /// See [`FTP_SUM_WAIT_MS`].
 pub const FTP_SUM_POLL_MS: u64 = 100;
+/// Ports that are tried before all count as taken.
+pub const FTP_PORTS_SOUGHT_MAX_COUNT: usize = 2048;
 /// How often, and after what pause, a port for a passive data connection is sought again when all are taken.
 pub const FTP_PORT_TRIES_MAX_COUNT: usize = 5;
 /// See [`FTP_PORT_TRIES_MAX_COUNT`].

@@ -1,6 +1,5 @@
 //! One shard: a core, a ring, its logs and its connections.
 
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -201,7 +200,6 @@ async fn live(
         handshakes,
         drain: Rc::clone(&drain),
         sessions: Sessions::default(),
-        next_port: Cell::new(first_port(&config, number)),
     });
     ring::spawn(Ftp::look_after(Rc::downgrade(&ftp)));
     let sessions = Rc::new(Sftp {
@@ -365,12 +363,6 @@ fn listen_ftp(ftp: &Rc<Ftp>, acceptor: &Rc<Acceptor>, addresses: Addresses) -> R
         }
     }
     Ok(())
-}
-
-/// Shards begin their search for passive ports at different places.
-fn first_port(config: &Config, shard: u8) -> u16 {
-    let (first, last) = config.ftp.ports.unwrap_or((0, 0));
-    first + (last - first) / u16::from(config.shards.max(1)) * u16::from(shard)
 }
 
 fn bind(address: SocketAddr) -> Result<Listener, String> {

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,9 @@ use super::abort::Abort;
 use super::public::PublicAddresses;
 use super::state::Policy;
 use crate::auth::{AccountPrincipal, Login};
-use crate::limits::{FTP_PORT_RETRY_MS, FTP_PORT_TRIES_MAX_COUNT, FTP_SESSION_CHECK_MS};
+use crate::limits::{
+    FTP_PORT_RETRY_MS, FTP_PORT_TRIES_MAX_COUNT, FTP_PORTS_SOUGHT_MAX_COUNT, FTP_SESSION_CHECK_MS,
+};
 use crate::net::{Drain, Handshakes, Sweeper, Watch};
 use crate::ring::{self, Listener};
 use crate::store::Store;
@@ -25,8 +28,8 @@ pub struct Settings {
     pub resumption_required: bool,
     /// Whether an upload over TLS may end without `close_notify`.
     pub lenient: bool,
-    /// First and last port for passive data connections; `None`: any.
-    pub ports: Option<(u16, u16)>,
+    /// Ports for passive data connections.
+    pub ports: RangeInclusive<u16>,
     /// For a data connection to be opened.
     pub data_timeout: Duration,
     /// Between connecting and the login.
@@ -55,8 +58,6 @@ pub struct Ftp {
     pub drain: Rc<Drain>,
     /// Sessions that are open.
     pub sessions: Sessions,
-    /// Where the search for a passive port goes on.
-    pub next_port: Cell<u16>,
 }
 
 /// A session, as others may end it.
@@ -141,6 +142,9 @@ impl Ftp {
 
     /// Listens for a passive data connection. Where all ports are taken it waits a moment: the ring may still be
     /// closing one that was given up.
+    ///
+    /// The port is chosen here, also where any will do: one that the kernel chooses is none on which a connection has
+    /// ended within the last minute, and with some ten thousand of those each search takes milliseconds.
     pub(super) async fn listen(&self, address: IpAddr) -> std::io::Result<Listener> {
         for _ in 0..FTP_PORT_TRIES_MAX_COUNT {
             if let Ok(listener) = self.listen_now(address) {
@@ -152,13 +156,14 @@ impl Ftp {
     }
 
     fn listen_now(&self, address: IpAddr) -> std::io::Result<Listener> {
-        let Some((first, last)) = self.settings.ports else {
-            return Listener::bind_alone(SocketAddr::new(address, 0));
-        };
+        let ports = self.settings.ports.clone();
+        // Nobody is to know beforehand where the next data connection goes.
+        let mut random = [0; 2];
+        let _ = aws_lc_rs::rand::fill(&mut random);
+        let first = usize::from(u16::from_ne_bytes(random)) % ports.len().max(1);
+        let from_there = ports.clone().skip(first).chain(ports.take(first));
         let mut failed = None;
-        for _ in first..=last {
-            let port = self.next_port.get().clamp(first, last);
-            self.next_port.set(if port == last { first } else { port + 1 });
+        for port in from_there.take(FTP_PORTS_SOUGHT_MAX_COUNT) {
             match Listener::bind_alone(SocketAddr::new(address, port)) {
                 Ok(listener) => return Ok(listener),
                 Err(error) => failed = Some(error),
