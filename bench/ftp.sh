@@ -14,17 +14,22 @@ trap stop_all EXIT
 start_node --listen-tls 127.0.0.1:0 --ftp 127.0.0.1:0 --ftps 127.0.0.1:0 --sftp off
 add_account '{"Username":"fgbench","AccessRights":"RW","Chroot":"/ftp","Password":"bench-4711"}'
 
-echo "| server | row | sessions | figures |"
-echo "|---|---|---|---|"
-target/release/filegrid-bench-ftp --name filegrid --target "127.0.0.1:$(port ftp)" --pid "$node" \
-    --user fgbench --password bench-4711 "${options[@]}"
-
-# Server CPU of one GiB by curl: name, row, process, then curl's arguments.
-once() {
-    local name=$1 row=$2 server=$3 seconds cpu
+echo "| server | row | pace or seconds | CPU | CPU afterwards |"
+echo "|---|---|---|---|---|"
+# What the FTP client of ours measures: name, port, process, more options.
+ftp() {
+    local name=$1 port=$2 server=$3
     shift 3
-    read -r seconds cpu < <(median "$server" curl -sSf -o /dev/null "$@")
-    echo "| $name | $row | 1 | $seconds s, $cpu s of CPU per GiB |"
+    target/release/filegrid-bench-ftp --name "$name" --target "127.0.0.1:$port" --pid "$server" \
+        --user fgbench --password bench-4711 "$@" "${options[@]}"
+}
+ftp filegrid "$(port ftp)" "$node"
+
+# Seconds of one GiB by curl: name, row, process, then curl's arguments.
+once() {
+    local name=$1 row=$2 server=$3
+    shift 3
+    echo "| $name | $row |$(measure "$server" curl -sSf -o /dev/null "$@")"
 }
 head -c 1073741824 /dev/urandom >"$data/gib"
 pem="$data/data/tls/self-made.pem"
@@ -71,16 +76,18 @@ CONF
     pid=$!
     started+=("$pid")
     sleep 1
-    target/release/filegrid-bench-ftp --name vsftpd --target 127.0.0.1:12121 --pid "$pid" \
-        --user fgbench --password bench-4711 "${options[@]}"
+    ftp vsftpd 12121 "$pid" --forks
 fi
 if command -v pure-ftpd >/dev/null; then
-    pure-ftpd -S 127.0.0.1,12122 -c 100 -C 100 -A -E -H -l unix &
+    cat "$data/data/tls/self-made.key" "$pem" >"$data/pure.pem"
+    pure-ftpd -S 127.0.0.1,12122 -c 100 -C 100 -A -E -H -l unix -Y 1 -2 "$data/pure.pem" &
     pid=$!
     started+=("$pid")
     sleep 1
-    target/release/filegrid-bench-ftp --name pure-ftpd --target 127.0.0.1:12122 --pid "$pid" \
-        --user fgbench --password bench-4711 "${options[@]}"
+    ftp pure-ftpd 12122 "$pid" --forks
+    theirs=(--ssl-reqd --insecure -u fgbench:bench-4711)
+    once pure-ftpd "FTPS STOR" "$pid" "${theirs[@]}" -T "$data/gib" ftp://127.0.0.1:12122/tls-gib
+    once pure-ftpd "FTPS RETR" "$pid" "${theirs[@]}" ftp://127.0.0.1:12122/tls-gib
 fi
 if command -v proftpd >/dev/null; then
     cat >"$data/proftpd.conf" <<CONF
@@ -99,6 +106,5 @@ CONF
     pid=$!
     started+=("$pid")
     sleep 1
-    target/release/filegrid-bench-ftp --name proftpd --target 127.0.0.1:12123 --pid "$pid" \
-        --user fgbench --password bench-4711 "${options[@]}"
+    ftp proftpd 12123 "$pid" --forks
 fi

@@ -5,7 +5,10 @@
 if [ "${1:-}" = --inside ]; then
     shift
     ip link set lo up
-    sysctl -qw net.ipv4.tcp_congestion_control=cubic
+    # Ports that a client has used are not free for a minute, and it has two for each file that goes over FTP.
+    sysctl -qw net.ipv4.ip_local_port_range="20000 65000"
+    # The one or the other is there, and not all are allowed here; neither paces.
+    sysctl -qw net.ipv4.tcp_congestion_control=cubic 2>/dev/null || sysctl -qw net.ipv4.tcp_congestion_control=reno
 else
     cargo build --release -p filegrid -p filegrid-bench
     if [ "$(id -u)" = 0 ]; then exec unshare --net "bench/${0##*/}" --inside "$@"; fi
@@ -44,17 +47,32 @@ add_account() {
 # CPU seconds of a process, with those of children that have ended.
 used() { awk '{ sub(/.*\) /, ""); print ($12 + $13 + $14 + $15) / 100 }' "/proc/$1/stat"; }
 
-# Runs a command three times: seconds and CPU seconds of the process, of the run with the median CPU.
-median() {
-    local server=$1
+# Waits until a process has nothing left to do, as far as can be seen.
+settle() {
+    local before now
+    now=$(used "$1")
+    while before=$now; sleep 0.6; now=$(used "$1"); [ "$(echo "$now - $before > 0.02" | bc)" = 1 ]; do :; done
+}
+
+# Runs a command once more than `rounds`, 3 by default, and waits in between until the process is done with it. Of all runs but
+# the first: seconds, CPU seconds of the process until the command ended, and those afterwards, each as a column: median (least to
+# most). A process other than the node counts all its seconds as the first: its children count when they have ended.
+measure() {
+    local server=$1 before start end spent last
     shift
-    for _ in 1 2 3; do
-        local before start end
+    for round in $(seq 0 "${rounds:-3}"); do
         before=$(used "$server")
         start=$(date +%s.%N)
         "$@" >/dev/null
         end=$(date +%s.%N)
-        sleep 1
-        echo "$(echo "$end - $start" | bc) $(echo "$(used "$server") - $before" | bc)"
-    done | sort -n -k2 | sed -n 2p
+        spent=$(used "$server")
+        settle "$server"
+        last=$(used "$server")
+        [ "$server" = "$node" ] || spent=$last
+        [ "$round" = 0 ] || echo "$(echo "$end - $start; $spent - $before; $last - $spent" | bc | tr '\n' ' ')"
+    done >"$data/rounds"
+    for column in 1 2 3; do
+        cut -d' ' -f"$column" "$data/rounds" | sort -n |
+            awk '{ v[NR] = $1 } END { printf " %.2f (%.2f to %.2f) |", v[int((NR + 1) / 2)], v[1], v[NR] }'
+    done
 }

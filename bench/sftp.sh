@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# SFTP beside OpenSSH's own server, each driven by OpenSSH's sftp: medians of three, CPU of the server alone. Prints a table.
+# SFTP beside OpenSSH's own server, each driven by OpenSSH's sftp: medians with spread, CPU of the server alone. Prints a table.
 # Ours is durable at each close, OpenSSH's is not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -38,10 +38,9 @@ batch() {
 }
 # Name, server, port, user, directory there, row, cipher, and the commands of a batch.
 row() {
-    local name=$1 server=$2 port=$3 user=$4 there=$5 row=$6 cipher=$7 seconds cpu
+    local name=$1 server=$2 port=$3 user=$4 there=$5 row=$6 cipher=$7
     printf 'cd %s\n%s\n' "$there" "$8" >"$data/batch"
-    read -r seconds cpu < <(median "$server" batch "$port" "$user" "$cipher")
-    echo "| $name | $row, ${cipher%@*} | $seconds | $cpu |"
+    echo "| $name | $row, ${cipher%@*} |$(measure "$server" batch "$port" "$user" "$cipher")"
 }
 rows() {
     mkdir -p "$data/back"
@@ -52,8 +51,8 @@ rows() {
     row "$@" "put 1,000 of 4 KiB" aes128-gcm@openssh.com "$(printf -- '-mkdir small\nput small/* small/')"
     row "$@" "get 1,000 of 4 KiB" aes128-gcm@openssh.com "get small/* back/"
 }
-echo "| server | row | s | s of CPU |"
-echo "|---|---|---:|---:|"
+echo "| server | row | s | s of CPU | s of CPU afterwards |"
+echo "|---|---|---|---|---|"
 rows filegrid "$node" "$(port sftp)" bench /
 [ -z "$theirs" ] || rows OpenSSH "$theirs" 12222 "$(id -un)" "$data/theirs"
 
@@ -79,6 +78,6 @@ PYTHON
     sleep 1
     until [ "$(ss -Htn state established "( sport = :$(port sftp) )" | wc -l)" -ge 1000 ]; do sleep 0.5; done
     sleep 3
-    echo "| filegrid | an idle session of 1,000 | | $(( ($(rss) - before) / 1000 )) KiB |"
+    echo "| filegrid | an idle session of 1,000 | $(( ($(rss) - before) / 1000 )) KiB | | |"
     kill "$client" 2>/dev/null || true
 fi

@@ -1,3 +1,4 @@
 //! What the programs that measure have in common.
 
+pub mod figures;
 pub mod process;

@@ -1,5 +1,7 @@
 //! What was measured, as medians with minimum and maximum.
 
+use filegrid_bench::figures::{number, spread};
+
 /// Heading of the table.
 pub(crate) const HEADING: &str = "| row | connections | requests/s | MiB/s | server CPU per request, µs | server CPU per \
     GiB, s | server CPU afterwards per GiB, s |\n|---|---|---|---|---|---|---|";
@@ -24,32 +26,14 @@ impl Figures {
         self.after_gib.push(after / bytes * f64::from(1 << 30));
     }
 
-    pub(crate) fn row(&mut self, name: &str, connections: usize) -> String {
+    pub(crate) fn row(&self, name: &str, connections: usize) -> String {
         format!(
             "| {name} | {connections} | {} | {} | {} | {} | {} |",
-            shown(&mut self.rate, 0),
-            shown(&mut self.mib, 0),
-            shown(&mut self.cpu_us, 1),
-            shown(&mut self.cpu_gib, 2),
-            shown(&mut self.after_gib, 2)
+            spread(&self.rate, 0),
+            spread(&self.mib, 0),
+            spread(&self.cpu_us, 1),
+            spread(&self.cpu_gib, 2),
+            spread(&self.after_gib, 2)
         )
     }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "figures are shown with a few digits")]
-fn number(count: usize) -> f64 {
-    count as f64
-}
-
-/// Median (minimum to maximum).
-fn shown(values: &mut [f64], digits: usize) -> String {
-    values.sort_by(f64::total_cmp);
-    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-    let last = values.len().saturating_sub(1);
-    format!(
-        "{:.digits$} ({:.digits$} to {:.digits$})",
-        at(values.len() / 2),
-        at(0),
-        at(last)
-    )
 }
