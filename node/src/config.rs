@@ -400,7 +400,9 @@ fn metadata(raw: &Raw) -> Result<Place, String> {
 fn ephemeral_ports() -> RangeInclusive<u16> {
     let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
     let range = range.ok().and_then(|range| {
-        let mut ports = range.split_whitespace().map_while(|port| port.parse::<u16>().ok());
+        let mut ports = range
+            .split_whitespace()
+            .map_while(|port| port.parse::<u16>().ok());
         Some(ports.next()?.max(1024)..=ports.next()?)
     });
     range.filter(|range| !range.is_empty()).unwrap_or(32_768..=60_999)

@@ -80,9 +80,9 @@ pub(super) async fn serve(sftp: Rc<Sftp>, start: Start) {
     };
     match start.speaks {
         Speaks::Sftp => session.run(start.requests).await,
-        Speaks::Scp(scp) => session.run_scp(start.requests, &scp).await,
+        Speaks::Scp(scp) => Box::pin(session.run_scp(start.requests, &scp)).await,
     }
-    session.end().await;
+    Box::pin(session.end()).await;
     drop(counted);
 }
 
@@ -162,7 +162,8 @@ impl Session {
                 return true;
             }
         };
-        let done = self.request(id, request, packet).await;
+        // A session that is idle keeps no room for what a request may need.
+        let done = Box::pin(self.request(id, request, packet)).await;
         answer(id, done, &self.outlet, &self.flow)
     }
 
