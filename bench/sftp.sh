@@ -21,6 +21,7 @@ PidFile none
 UsePAM no
 PermitRootLogin yes
 Subsystem sftp internal-sftp
+MaxStartups 200
 CONF
     /usr/sbin/sshd -D -f "$data/sshd.conf" &
     theirs=$!
@@ -28,13 +29,24 @@ CONF
 fi
 
 head -c 1073741824 /dev/urandom >"$data/gib"
+head -c 16777216 "$data/gib" >"$data/part"
 mkdir "$data/small"
 for n in $(seq 1000); do head -c 4096 /dev/urandom >"$data/small/f$n"; done
 
 # What the sftp client does with a batch: port, user, cipher.
 batch() {
     (cd "$data" && sftp -q -i key -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o "Ciphers=$3" \
-        -P "$1" -b batch "$2@127.0.0.1")
+        -P "$1" -b "${4:-batch}" "$2@127.0.0.1")
+}
+# 64 clients at a time, each of which puts a file of its own: port, user, cipher, directory there.
+crowd() {
+    local clients=()
+    for n in $(seq 64); do
+        printf 'cd %s\nput part part%s\n' "$4" "$n" >"$data/batch$n"
+        batch "$1" "$2" "$3" "batch$n" &
+        clients+=($!)
+    done
+    wait "${clients[@]}"
 }
 # Name, server, port, user, directory there, row, cipher, and the commands of a batch.
 row() {
@@ -48,6 +60,8 @@ rows() {
         row "$@" "put 1 GiB" "$cipher" "put gib"
         row "$@" "get 1 GiB" "$cipher" "get gib /dev/null"
     done
+    row "$@" "log in" aes128-gcm@openssh.com ""
+    echo "| $1 | 64 clients put 16 MiB each, aes128-gcm |$(measure "$2" crowd "$3" "$4" aes128-gcm@openssh.com "$5")"
     row "$@" "put 1,000 of 4 KiB" aes128-gcm@openssh.com "$(printf -- '-mkdir small\nput small/* small/')"
     row "$@" "get 1,000 of 4 KiB" aes128-gcm@openssh.com "get small/* back/"
 }
