@@ -83,6 +83,8 @@ pub struct Raw {
     pub metadata_tls_key: String,
     /// No TLS, on loopback.
     pub metadata_plain_text: bool,
+    /// Where clients reach this node's REST API; none: they are not sent here.
+    pub public_url: String,
     /// Changes are refused when the log keeps so much for the cluster.
     pub unshipped_max_mib: u64,
     /// Or when the cluster has not taken some for so long.
@@ -165,6 +167,7 @@ impl Default for Raw {
             metadata_tls_certificate: String::new(),
             metadata_tls_key: String::new(),
             metadata_plain_text: false,
+            public_url: String::new(),
             unshipped_max_mib: 8192,
             unshipped_max_s: 3600,
             metadata_cut_off_s: 600,

@@ -59,6 +59,7 @@ impl Housekeeping<'_> {
             ring::sleep(HOUSEKEEPING).await;
             turn += 1;
             self.look_at_space().await;
+            self.health.note_drained(self.registrar.is_drained());
             self.store.remove_abandoned().await;
             for (log, owner) in self.owners {
                 let health = LogHealth {

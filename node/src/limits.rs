@@ -146,6 +146,10 @@ pub const REGISTER_PATIENCE_MS: u64 = 5000;
 /// How often at most it is noted that the copy of the registry is still the cluster's: by so much less a restarted node may
 /// serve by it.
 pub const REGISTRY_CONFIRMED_SAVE_MS: i64 = 10_000;
+/// How often a node looks whether the registry still says where it is, and how soon it tries again to say so.
+pub const ANNOUNCE_SIGN_MS: u64 = 1000;
+/// See [`ANNOUNCE_SIGN_MS`].
+pub const ANNOUNCE_RETRY_MS: u64 = 500;
 /// When clients are told to come again that are refused because the node is cut off from the cluster.
 pub const CUT_OFF_RETRY_S: u64 = 5;
 /// How long the first start of a node waits for its cluster.

@@ -13,7 +13,7 @@ use futures::channel::mpsc as asynchronous;
 
 use crate::api::Prepared;
 use crate::auth::{self, First, Login, Registrar, RegistryFile};
-use crate::cluster::{Cluster, Place, Us};
+use crate::cluster::{Announcement, Cluster, Place, Us};
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
 use crate::ftp::PublicAddresses;
@@ -199,6 +199,10 @@ impl Node {
             logs,
         })?;
         drop(reserved);
+        cluster.announce(Announcement {
+            relay: String::new(),
+            public_url: config.raw.public_url.trim_end_matches('/').to_owned(),
+        });
         write_ports(&config.data, addresses).map_err(|error| format!("cannot write ports.json: {error}"))?;
         Ok(Self {
             registry,

@@ -23,6 +23,12 @@ pub const BARE_NAMES_MAX_COUNT: usize = 100_000;
 pub const USERS_MAX_COUNT: usize = 10_000;
 /// Associations of a cluster, in memory too.
 pub const ASSOCIATIONS_MAX_COUNT: usize = 100_000;
+/// Storage nodes of a cluster, in memory too.
+pub const NODES_MAX_COUNT: usize = 4096;
+/// Longest address that a node announces: a host name has 253 bytes.
+pub const NODE_ADDRESS_MAX_BYTES: usize = 260;
+/// Longest URL that a node announces: a scheme and an address.
+pub const NODE_URL_MAX_BYTES: usize = NODE_ADDRESS_MAX_BYTES + 8;
 /// Changes of the registry that a member keeps for those who follow it: some thousands. Who is further behind is sent all.
 pub const REGISTRY_HISTORY_MAX_BYTES: usize = 4 << 20;
 /// Rows of the registry in one message to those who follow it; the last may go beyond. The largest registry takes as many

@@ -10,6 +10,7 @@ mod compare;
 mod ftp;
 mod grow;
 mod member;
+mod nodes;
 mod registry;
 mod secure;
 mod ship;

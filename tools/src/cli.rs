@@ -30,6 +30,26 @@ enum Topic {
     /// The metadata cluster.
     #[command(subcommand)]
     Cluster(Cluster),
+    /// The storage nodes.
+    #[command(subcommand)]
+    Node(Node),
+}
+
+#[derive(Debug, Subcommand)]
+enum Node {
+    /// Say where each node is, how many associations are at home there, and when it was last heard of.
+    List,
+    /// Send clients of a node elsewhere: /readyz says so to balancers, and it gets no more associations. What is at home there
+    /// is served on.
+    Drain {
+        /// Its id: 16 hexadecimal digits.
+        id: String,
+    },
+    /// Let a node that was drained take part again.
+    Undrain {
+        /// Its id: 16 hexadecimal digits.
+        id: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -94,7 +114,27 @@ impl Cli {
     ///
     /// A text that says what is wrong.
     pub fn run(&self) -> Result<Report, String> {
-        let Topic::Cluster(command) = &self.topic;
+        match &self.topic {
+            Topic::Cluster(command) => self.cluster(command),
+            Topic::Node(command) => self.node(command),
+        }
+    }
+
+    fn node(&self, command: &Node) -> Result<Report, String> {
+        match command {
+            Node::List => self.ask(async |operator| operator.nodes().await),
+            Node::Drain { id } => {
+                let node = node_number(id)?;
+                self.ask(async |operator| operator.drain(node, true).await)
+            }
+            Node::Undrain { id } => {
+                let node = node_number(id)?;
+                self.ask(async |operator| operator.drain(node, false).await)
+            }
+        }
+    }
+
+    fn cluster(&self, command: &Cluster) -> Result<Report, String> {
         match command {
             Cluster::Init {
                 directory,
@@ -125,6 +165,12 @@ impl Cli {
         let runtime = runtime.map_err(|error| format!("cannot start a runtime: {error}"))?;
         runtime.block_on(async { what(&Operator::new(settings)).await })
     }
+}
+
+/// The id of a node, as the registry has it.
+fn node_number(text: &str) -> Result<u64, String> {
+    let id = node_id(text)?;
+    u64::from_str_radix(&id, 16).map_err(|error| format!("{text}: {error}"))
 }
 
 /// The id of a node, as its certificate has it.

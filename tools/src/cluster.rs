@@ -18,7 +18,7 @@ const CHANGE_PATIENCE_S: u64 = 300;
 
 /// An operator, who talks to the members.
 pub struct Operator {
-    client: Client,
+    pub(crate) client: Client,
     settings: Settings,
 }
 

@@ -4,5 +4,6 @@ pub mod authority;
 pub mod cli;
 pub mod cluster;
 pub mod init;
+pub mod nodes;
 pub mod report;
 pub mod settings;

@@ -299,3 +299,23 @@ fn what_is_wrong_is_said() {
     }
     assert!(!Path::new(made).exists(), "what was refused has made nothing");
 }
+
+#[test]
+fn nodes_are_listed_and_only_those_that_are_known_are_drained() {
+    let world = World::start();
+    let config = world.of("operator/filegridctl.toml");
+    let node = |arguments: &[&str]| {
+        let mut all = vec!["--json", "--config", config.to_str().unwrap(), "node"];
+        all.extend(arguments);
+        call(&all)
+    };
+    let listed = node(&["list"]);
+    assert!(listed.status.success(), "{listed:?}");
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed["nodes"].as_array().unwrap().len(), 0);
+    let unknown = refusal(&node(&["drain", "00c0ffee00c0ffee"]));
+    assert!(unknown.contains("00c0ffee00c0ffee"), "{unknown}");
+    let wrong = refusal(&node(&["undrain", "here"]));
+    assert!(wrong.contains("00c0ffee00c0ffee"), "{wrong}");
+    world.stop();
+}

@@ -57,6 +57,12 @@ impl Registrar {
         self.registry.is_cut_off()
     }
 
+    /// See [`RegistryFile::is_drained`].
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.registry.is_drained()
+    }
+
     /// See [`RegistryFile::check_home`].
     ///
     /// # Errors

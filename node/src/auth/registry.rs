@@ -140,6 +140,13 @@ impl RegistryFile {
         Ok(())
     }
 
+    /// Whether the operator wants clients to go to other nodes.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        let node = self.node.load(Ordering::Acquire);
+        self.current.load().node(node).is_some_and(|node| node.drained)
+    }
+
     /// Demands that the files of an association are on this node.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! A thread of its own runs what needs tokio. Shards ask it by messages and wait for answers on their own rings; nothing
 //! on the way of an upload waits for it.
 
+mod announce;
 mod guesses;
 mod join;
 mod registry;
@@ -35,6 +36,7 @@ use crate::error::Error;
 use crate::limits::LIST_RETRY_S;
 use crate::store::Progress;
 
+pub use self::announce::Announcement;
 pub use self::join::join;
 pub use self::tree::Tree;
 
@@ -121,6 +123,7 @@ enum Request {
         reply: oneshot::Sender<Result<Page, Error>>,
     },
     Rows(Ask),
+    Announce(Announcement),
     Register {
         command: Command,
         reply: oneshot::Sender<Result<Outcome, Error>>,

@@ -213,6 +213,11 @@ fn association_of(row: &Row) -> Uuid {
         Row::User(user) => user.association,
         Row::Account(account) => account.association,
         Row::BareName { association, .. } => *association,
-        Row::Revision(_) | Row::Chain(_) | Row::Key(_) | Row::Operator(_) | Row::TakenOver(_) => Uuid::nil(),
+        Row::Revision(_)
+        | Row::Chain(_)
+        | Row::Key(_)
+        | Row::Operator(_)
+        | Row::TakenOver(_)
+        | Row::Node(_) => Uuid::nil(),
     }
 }

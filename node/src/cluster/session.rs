@@ -96,6 +96,7 @@ impl Session {
             Request::List { request, reply } => {
                 let _ = reply.send(self.way.list(request).await.map_err(away));
             }
+            Request::Announce(announcement) => self.announce(announcement).await,
             Request::Rows(ask) => self.answer_rows(ask).await,
             Request::Register { command, reply } => {
                 let _ = reply.send(self.register(command).await);

@@ -30,6 +30,7 @@ pub struct Health {
     stopping: Arc<AtomicBool>,
     free_bytes: AtomicU64,
     low_on_space: AtomicBool,
+    drained: AtomicBool,
     logs: Mutex<BTreeMap<u8, LogHealth>>,
 }
 
@@ -42,6 +43,7 @@ impl Health {
             stopping,
             free_bytes: AtomicU64::new(0),
             low_on_space: AtomicBool::new(false),
+            drained: AtomicBool::new(false),
             logs: Mutex::default(),
         })
     }
@@ -50,6 +52,11 @@ impl Health {
     pub fn note_space(&self, free_bytes: u64, low: bool) {
         self.free_bytes.store(free_bytes, Ordering::Relaxed);
         self.low_on_space.store(low, Ordering::Relaxed);
+    }
+
+    /// Notes whether the operator wants clients to go elsewhere.
+    pub fn note_drained(&self, drained: bool) {
+        self.drained.store(drained, Ordering::Relaxed);
     }
 
     /// Notes how a log is.
@@ -87,6 +94,9 @@ impl Health {
         let mut reasons = Vec::new();
         if self.stopping.load(Ordering::Acquire) {
             reasons.push("the node is stopping".to_owned());
+        }
+        if self.drained.load(Ordering::Relaxed) {
+            reasons.push("the node is drained".to_owned());
         }
         for (log, health) in self.logs() {
             if health.closed {

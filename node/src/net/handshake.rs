@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use rustls::server::ServerConfig;
 
 use super::watch::{Phase, Watch};
 use crate::metrics;
 use crate::ring::Socket;
-use crate::tls::{FIRST_BYTE, Handshake, Session, TlsError};
+use crate::tls::{FIRST_BYTE, Handshake, Session, Side, TlsError};
 
 /// One address has no more than this part of the handshakes that may be under way: the others are left to the others.
 const ADDRESS_SHARE: usize = 4;
@@ -47,6 +48,8 @@ pub struct Shaken {
     pub session: Box<Session>,
     /// Whether an earlier session was resumed.
     pub resumed: bool,
+    /// What the peer has shown, if it was asked for one.
+    pub certificate: Option<CertificateDer<'static>>,
 }
 
 struct UnderWay<'a> {
@@ -129,7 +132,28 @@ async fn shake(
     let address = socket.peer().ip();
     let _under_way = handshakes.begin(address).ok_or(HandshakeError::TooMany)?;
     watch.enter(Phase::Handshake);
-    let mut handshake = Handshake::new(config, early)?;
+    go_on(Handshake::new(config, early)?, socket, watch).await
+}
+
+/// Makes a handshake that we begin, as the client.
+///
+/// # Errors
+///
+/// See [`shake_hands`].
+pub async fn greet<S: Side>(
+    handshake: Handshake<S>,
+    socket: &Socket,
+    watch: &Watch,
+) -> Result<Shaken, HandshakeError> {
+    watch.enter(Phase::Handshake);
+    go_on(handshake, socket, watch).await
+}
+
+async fn go_on<S: Side>(
+    mut handshake: Handshake<S>,
+    socket: &Socket,
+    watch: &Watch,
+) -> Result<Shaken, HandshakeError> {
     loop {
         if handshake
             .unread()
@@ -146,12 +170,20 @@ async fn shake(
         }
         receive(socket, watch, &mut handshake).await?;
     }
-    let resumed = handshake.is_resumed();
+    let (resumed, certificate) = (handshake.is_resumed(), handshake.certificate());
     let session = Box::new(handshake.finish()?);
-    Ok(Shaken { session, resumed })
+    Ok(Shaken {
+        session,
+        resumed,
+        certificate,
+    })
 }
 
-async fn receive(socket: &Socket, watch: &Watch, handshake: &mut Handshake) -> Result<(), HandshakeError> {
+async fn receive<S: Side>(
+    socket: &Socket,
+    watch: &Watch,
+    handshake: &mut Handshake<S>,
+) -> Result<(), HandshakeError> {
     loop {
         match socket.try_recv(handshake.room()) {
             Ok(Some(0)) | Err(_) => return Err(HandshakeError::Gone),

@@ -13,7 +13,7 @@ mod watch;
 pub use accept::{Acceptor, Handoff, Peers};
 pub use admission::{Admission, Permit};
 pub use drain::Drain;
-pub use handshake::{HandshakeError, Handshakes, shake_hands};
+pub use handshake::{HandshakeError, Handshakes, greet, shake_hands};
 pub use inbound::Inbound;
 pub use outbound::Outbound;
 pub use stream::Stream;

@@ -1,8 +1,9 @@
-//! The server's side of a handshake, bytes in and bytes out. No I/O.
+//! A side of a handshake, bytes in and bytes out. No I/O.
 
 use std::sync::Arc;
 
 use rustls::HandshakeKind;
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ServerConfig, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, UnbufferedStatus};
 
@@ -10,14 +11,15 @@ use super::TlsError;
 use super::buffer::Buffer;
 use super::record::{HEADER_BYTES, PAYLOAD_MAX_BYTES, payload_length};
 use super::session::Session;
+use super::side::Side;
 use crate::limits::TLS_HANDSHAKE_MAX_BYTES;
 
 /// First room for what the peer sends: a greeting fits.
 const ROOM_BYTES: usize = 4 << 10;
 
 /// A handshake that is under way.
-pub struct Handshake {
-    tls: UnbufferedServerConnection,
+pub struct Handshake<S = UnbufferedServerConnection> {
+    tls: S,
     incoming: Buffer,
     /// Whole records in front of `incoming` that rustls is shown. It is shown one more only when it needs one, so that
     /// it never opens a record that comes behind the handshake.
@@ -41,13 +43,24 @@ impl Handshake {
             }
             incoming.fill(early.len());
         }
+        let tls = UnbufferedServerConnection::new(config).map_err(TlsError::Handshake)?;
         Ok(Self {
-            tls: UnbufferedServerConnection::new(config).map_err(TlsError::Handshake)?,
             incoming,
+            ..Self::of(tls)
+        })
+    }
+}
+
+impl<S: Side> Handshake<S> {
+    /// A side that has neither said nor heard anything.
+    pub(super) fn of(tls: S) -> Self {
+        Self {
+            tls,
+            incoming: Buffer::default(),
             shown: 0,
             begun: false,
             outgoing: Vec::new(),
-        })
+        }
     }
 
     /// Where received bytes are put; say with [`Handshake::received`] how many.
@@ -81,7 +94,13 @@ impl Handshake {
     /// Whether the peer has resumed an earlier session.
     #[must_use]
     pub fn is_resumed(&self) -> bool {
-        self.tls.handshake_kind() == Some(HandshakeKind::Resumed)
+        self.tls.state().handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// The certificate that the peer has shown, if it was asked for one.
+    #[must_use]
+    pub fn certificate(&self) -> Option<CertificateDer<'static>> {
+        self.tls.state().peer_certificates()?.first().cloned()
     }
 
     /// Goes on with what was received; `false`: more is needed, `true`: the handshake is complete. Either way there
@@ -94,7 +113,7 @@ impl Handshake {
         loop {
             let bytes = self.incoming.bytes_mut();
             let shown = bytes.get_mut(..self.shown).unwrap_or_default();
-            let UnbufferedStatus { discard, state } = self.tls.process_tls_records(shown);
+            let UnbufferedStatus { discard, state } = self.tls.process(shown);
             let mut blocked = false;
             let mut failed = None;
             match state {
@@ -114,7 +133,7 @@ impl Handshake {
             if !blocked {
                 continue;
             }
-            if !self.tls.is_handshaking() {
+            if !self.tls.state().is_handshaking() {
                 return Ok(true);
             }
             if !self.show_next()? {
@@ -144,7 +163,7 @@ impl Handshake {
         loop {
             let bytes = self.incoming.bytes_mut();
             let shown = bytes.get_mut(..self.shown).unwrap_or_default();
-            let UnbufferedStatus { discard, state } = self.tls.process_tls_records(shown);
+            let UnbufferedStatus { discard, state } = self.tls.process(shown);
             let done = match state {
                 Ok(ConnectionState::EncodeTlsData(data)) => {
                     encode(data, &mut self.outgoing);
@@ -166,10 +185,7 @@ impl Handshake {
     ///
     /// The handshake is not complete.
     pub fn finish(self) -> Result<Session, TlsError> {
-        let (secrets, kernel) = self
-            .tls
-            .dangerous_into_kernel_connection()
-            .map_err(TlsError::Handshake)?;
+        let (secrets, kernel) = self.tls.into_kernel().map_err(TlsError::Handshake)?;
         Session::new(secrets, kernel, self.incoming)
     }
 }

@@ -7,9 +7,11 @@ mod buffer;
 mod certificates;
 mod error;
 mod handshake;
+mod nodes;
 mod record;
 mod self_made;
 mod session;
+mod side;
 mod tickets;
 
 use std::path::Path;
@@ -24,7 +26,9 @@ use crate::limits::TLS_SESSIONS_MAX_COUNT;
 pub use self::certificates::{CertificateFiles, Certificates};
 pub use self::error::TlsError;
 pub use self::handshake::Handshake;
+pub use self::nodes::{NodeTls, is_node};
 pub use self::session::Session;
+pub use self::side::Side;
 
 /// First byte of a TLS connection: a handshake record.
 pub const FIRST_BYTE: u8 = 0x16;

@@ -1,11 +1,10 @@
 //! A connection after its handshake: what came in sealed, what goes out sealed. No I/O.
 
-use rustls::kernel::KernelConnection;
-use rustls::server::ServerConnectionData;
 use rustls::{ExtractedSecrets, ProtocolVersion, SupportedCipherSuite};
 
 use super::TlsError;
 use super::buffer::Buffer;
+use super::side::Kernel;
 use super::record::{CONTENT_MAX_BYTES, Cipher, HEADER_BYTES, Kind, OVERHEAD_MAX_BYTES, payload_length};
 use crate::limits::{TLS_BUFFER_MAX_BYTES, TLS_BUFFER_MIN_BYTES, TLS_EMPTY_RECORDS_MAX_COUNT};
 
@@ -22,7 +21,7 @@ const _: () = assert!(TLS_BUFFER_MIN_BYTES >= CONTENT_MAX_BYTES + 2048 + HEADER_
 
 /// The keys and buffers of an open connection.
 pub struct Session {
-    kernel: KernelConnection<ServerConnectionData>,
+    kernel: Kernel,
     rx: Cipher,
     tx: Cipher,
     /// Records served by `tx` after which its keys are replaced.
@@ -47,7 +46,7 @@ impl Session {
     /// Takes over from the handshake; `incoming` is what came behind it.
     pub(super) fn new(
         secrets: ExtractedSecrets,
-        kernel: KernelConnection<ServerConnectionData>,
+        kernel: Kernel,
         incoming: Buffer,
     ) -> Result<Self, TlsError> {
         let version = kernel.protocol_version();

@@ -6,6 +6,7 @@ mod event;
 mod guesses;
 mod listing;
 mod registry;
+mod roster;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ pub use self::guesses::{Guess, Guesses};
 pub use self::listing::{ListRequest, Listed, Page};
 use self::registry::read_position;
 pub use self::registry::{Following, RegistryItem, write_position};
+pub use self::roster::{DrainRequest, NodeStatus, read_roster};
 pub use self::service::Nodes;
 
 use crate::wire::Method;
@@ -28,6 +30,10 @@ pub const LIST: Method = Method(Method::APPLICATION.0);
 pub const COMPARE: Method = Method(Method::APPLICATION.0 + 2);
 /// The rows of one run: a [`CompareRequest`] with one span, answered by a [`RowsPage`].
 pub const ROWS: Method = Method(Method::APPLICATION.0 + 3);
+/// The storage nodes: no body, answered by what [`read_roster`] reads.
+pub const ROSTER: Method = Method(Method::APPLICATION.0 + 48);
+/// Sends clients of a node elsewhere, or no longer: a [`DrainRequest`].
+pub const DRAIN: Method = Method(Method::APPLICATION.0 + 49);
 /// What is marked lost, behind the key of the last entry of the page before; answered by [`crate::store::LostPage`].
 pub const LOST: Method = Method(Method::APPLICATION.0 + 4);
 /// Follows the registry behind a position ([`write_position`]): a stream of [`RegistryItem`]s.

@@ -11,9 +11,10 @@ use uuid::Uuid;
 
 use super::guesses::Board;
 use super::{
-    COMPARE, CompareRequest, Digest, Event, GUESSES, Guesses, LIST, LOST, ListRequest, Page, REGISTRY, ROWS,
-    RegistryItem, RowsPage, read_position, write_digests,
+    COMPARE, CompareRequest, DRAIN, Digest, DrainRequest, Event, GUESSES, Guesses, LIST, LOST, ListRequest, Page,
+    REGISTRY, ROSTER, ROWS, RegistryItem, RowsPage, read_position, write_digests,
 };
+use super::roster::write_roster;
 use crate::limits::{LIST_PATIENCE_MAX_MS, LOST_PAGE_MAX_COUNT, REGISTRY_BARRIER_MS, REGISTRY_SIGN_MS};
 use crate::raft::Member;
 use crate::registry::Position;
@@ -228,6 +229,13 @@ impl Service for Nodes {
                     let guesses = Guesses::read(body).ok_or_else(unreadable)?;
                     let told = nodes.board.exchange(&from.name, &guesses, Instant::now());
                     Ok(told.write())
+                }
+                ROSTER => Ok(write_roster(&nodes.roster())),
+                DRAIN if from.role != Role::Operator => Err(Refusal::Forbidden(format!("method {}", method.0))),
+                DRAIN => {
+                    let unreadable = || Refusal::BadRequest("this names no node".to_owned());
+                    let request = DrainRequest::read(body).ok_or_else(unreadable)?;
+                    nodes.drain(request).await.map(|()| Bytes::new())
                 }
                 other => Err(unknown(other)),
             }

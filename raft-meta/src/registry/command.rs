@@ -106,6 +106,22 @@ pub enum Command {
         /// Lifetime of tokens, in seconds.
         token_s: u64,
     },
+    /// Says where a node is.
+    Announce {
+        /// The node.
+        node: u64,
+        /// See [`Node::relay`](super::Node::relay).
+        relay: String,
+        /// See [`Node::public_url`](super::Node::public_url).
+        public_url: String,
+    },
+    /// Sends clients of a node elsewhere, or no longer.
+    Drain {
+        /// The node.
+        node: u64,
+        /// See [`Node::drained`](super::Node::drained).
+        drained: bool,
+    },
     /// Adds what a node had of its own before it came to the cluster: rows that are not there yet. Does nothing for a node
     /// that was taken over.
     TakeOver {

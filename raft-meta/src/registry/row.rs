@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Account, ApiUser, Association, SigningKey};
+use super::{Account, ApiUser, Association, Node, SigningKey};
 
 /// A piece of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub enum Row {
     },
     /// A node whose own registry is part of this one.
     TakenOver(u64),
+    /// A storage node.
+    Node(Node),
 }
 
 /// What names a row.
@@ -54,6 +56,8 @@ pub enum RowKey {
     Operator,
     /// By node.
     TakenOver(u64),
+    /// By its id.
+    Node(u64),
 }
 
 /// A row that is set or removed.
@@ -79,6 +83,7 @@ impl Row {
             Self::Operator(_) => RowKey::Operator,
             Self::BareName { name, .. } => RowKey::BareName(name.clone()),
             Self::TakenOver(node) => RowKey::TakenOver(*node),
+            Self::Node(node) => RowKey::Node(node.id),
         }
     }
 }

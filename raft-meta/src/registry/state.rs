@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Account, ApiUser, Association, Position, Row, RowChange, RowKey, SigningKey};
+use super::{Account, ApiUser, Association, Node, Position, Row, RowChange, RowKey, SigningKey};
 
 /// All rows, found by what they are asked for by. A copy shares its tenants with the original until they differ.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub struct Registry {
     operator: Option<String>,
     /// Nodes whose own registries are part of this one.
     taken_over: BTreeSet<u64>,
+    nodes: BTreeMap<u64, Arc<Node>>,
 }
 
 /// A tenant and all that is its own.
@@ -49,6 +50,22 @@ impl Registry {
     #[must_use]
     pub fn is_taken_over(&self, node: u64) -> bool {
         self.taken_over.contains(&node)
+    }
+
+    /// Nodes whose own registries are part of this one.
+    pub fn taken_over(&self) -> impl Iterator<Item = u64> {
+        self.taken_over.iter().copied()
+    }
+
+    /// A node that has said where it is, or of which the operator has said something.
+    #[must_use]
+    pub fn node(&self, id: u64) -> Option<&Arc<Node>> {
+        self.nodes.get(&id)
+    }
+
+    /// Those nodes, by id.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Arc<Node>> {
+        self.nodes.values()
     }
 
     /// A tenant.
@@ -115,6 +132,7 @@ impl Registry {
         .chain(self.operator.iter().cloned().map(Row::Operator))
         .chain(bare)
         .chain(self.taken_over.iter().copied().map(Row::TakenOver))
+        .chain(self.nodes.values().map(|node| Row::Node((**node).clone())))
     }
 
     /// Puts or removes a row. Rows of a tenant that is not there are dropped.
@@ -123,6 +141,7 @@ impl Registry {
             RowChange::Put(Row::Revision(revision)) => self.position.revision = revision,
             RowChange::Put(Row::Chain(chain)) => self.position.chain = chain,
             RowChange::Put(Row::TakenOver(node)) => drop(self.taken_over.insert(node)),
+            RowChange::Put(Row::Node(row)) => drop(self.nodes.insert(row.id, Arc::new(row))),
             RowChange::Put(Row::Association(row)) => self.put_association(row),
             RowChange::Put(Row::User(row)) => self.with(row.association, |tenant| {
                 tenant.users.insert(row.access_key.clone(), Arc::new(row));
@@ -146,6 +165,7 @@ impl Registry {
             RowChange::Remove(RowKey::Revision) => self.position.revision = 0,
             RowChange::Remove(RowKey::Chain) => self.position.chain = 0,
             RowChange::Remove(RowKey::TakenOver(node)) => drop(self.taken_over.remove(&node)),
+            RowChange::Remove(RowKey::Node(node)) => drop(self.nodes.remove(&node)),
             RowChange::Remove(RowKey::Association(key)) => {
                 self.tenants.remove(&key);
             }

@@ -72,6 +72,7 @@ pub(super) fn registry(row: &RowKey) -> Vec<u8> {
         RowKey::Operator => (b'6', &[][..], &[][..]),
         RowKey::Chain => (b'7', &[][..], &[][..]),
         RowKey::TakenOver(node) => (b'8', &node.to_be_bytes()[..], &[][..]),
+        RowKey::Node(node) => (b'9', &node.to_be_bytes()[..], &[][..]),
         RowKey::BareName(name) => (b'5', name.as_bytes(), &[][..]),
     };
     key.push(kind);

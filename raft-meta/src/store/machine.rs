@@ -109,6 +109,15 @@ impl Store {
         self.0.state().producers.get(&(node, log)).copied()
     }
 
+    /// The newest time by a node's clock of which it has told; `None` if it has told nothing yet.
+    #[must_use]
+    pub fn heard_ms(&self, node: u64) -> Option<i64> {
+        let state = self.0.state();
+        let logs = state.producers.range((node, 0)..=(node, u8::MAX));
+        let heard = logs.map(|(_, producer)| producer.as_of_ms).max();
+        heard.filter(|heard| *heard > 0)
+    }
+
     /// All changes of the node that an association is at home on, up to this time by its clock, are applied; `None` if it
     /// has no home, or that has told nothing yet.
     #[must_use]

@@ -14,6 +14,7 @@ mod tls;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures::future::BoxFuture;
+use rustls::pki_types::CertificateDer;
 
 pub use self::connection::{Connection, Watch};
 pub use self::dialer::Dialer;
@@ -135,6 +136,16 @@ impl Identity {
             Role::Member => vec![own, tls::ANY_MEMBER.to_owned()],
             Role::Node | Role::Operator => vec![own],
         }
+    }
+
+    /// Whom a certificate names. It has to be verified before that means anything.
+    #[must_use]
+    pub fn of_certificate(certificate: &CertificateDer<'_>) -> Vec<Self> {
+        let Ok(certificate) = webpki::EndEntityCert::try_from(certificate) else {
+            return Vec::new();
+        };
+        let names = certificate.valid_dns_names();
+        names.filter_map(Self::of_certificate_name).collect()
     }
 
     /// The identity in a name of a certificate.

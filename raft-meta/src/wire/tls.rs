@@ -123,6 +123,18 @@ impl Security {
         }
     }
 
+    /// What handshakes need that are made elsewhere, as a server and as a client; `None` without TLS.
+    #[must_use]
+    pub fn configs(&self) -> Option<(&Arc<ServerConfig>, &Arc<ClientConfig>)> {
+        match self {
+            Self::Plain => None,
+            Self::Tls {
+                acceptor,
+                connector,
+            } => Some((acceptor.config(), connector.config())),
+        }
+    }
+
     pub(super) async fn accept(&self, stream: TcpStream) -> std::io::Result<Stream> {
         match self {
             Self::Plain => Ok(plain(stream)),
@@ -180,14 +192,6 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 
 /// Whom a verified certificate names.
 fn identities(chain: Option<&[CertificateDer<'_>]>) -> Vec<Identity> {
-    let Some(Ok(certificate)) = chain
-        .and_then(|chain| chain.first())
-        .map(webpki::EndEntityCert::try_from)
-    else {
-        return Vec::new();
-    };
-    certificate
-        .valid_dns_names()
-        .filter_map(Identity::of_certificate_name)
-        .collect()
+    let certificate = chain.and_then(|chain| chain.first());
+    certificate.map(Identity::of_certificate).unwrap_or_default()
 }

@@ -33,6 +33,7 @@ impl Registry {
                 "there are {ASSOCIATIONS_MAX_COUNT} associations, the most there may be"
             )));
         }
+        node.map_or(Ok(()), |node| self.check_takes(node))?;
         Ok(done(vec![RowChange::Put(Row::Association(Association {
             key,
             name: name.to_owned(),
@@ -83,6 +84,7 @@ impl Registry {
         if old.home.is_some_and(|home| home.node == node) {
             return Ok(done(Vec::new()));
         }
+        self.check_takes(node)?;
         let mut new = old.clone();
         new.home = Some(Home {
             node,

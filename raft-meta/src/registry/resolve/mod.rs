@@ -3,6 +3,7 @@
 mod account;
 mod association;
 mod key;
+mod node;
 mod take_over;
 mod user;
 
@@ -66,6 +67,12 @@ impl Registry {
             Command::SetOperator { sha256 } => self.set_operator(sha256),
             Command::PublishKey { key, now_s } => self.publish_key(key, *now_s),
             Command::ForgetKeys { now_s, token_s } => Ok(self.forget_keys(*now_s, *token_s)),
+            Command::Announce {
+                node,
+                relay,
+                public_url,
+            } => self.announce(*node, relay, public_url),
+            Command::Drain { node, drained } => self.drain(*node, *drained),
             Command::TakeOver { node, rows, is_all } => Ok(self.take_over(*node, rows, *is_all)),
         }?;
         if !applied.rows.is_empty() {

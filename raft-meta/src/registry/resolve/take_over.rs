@@ -1,7 +1,7 @@
 //! What a node had of its own becomes part of the registry of its cluster.
 
 use super::{Applied, done};
-use crate::limits::{ASSOCIATIONS_MAX_COUNT, KEYS_MAX_COUNT};
+use crate::limits::{ASSOCIATIONS_MAX_COUNT, KEYS_MAX_COUNT, NODES_MAX_COUNT};
 use crate::registry::{Association, Home, Registry, Row, RowChange};
 
 impl Registry {
@@ -44,6 +44,7 @@ impl Registry {
                 self.bare_name(name).is_none() && self.tenant(*association).is_some()
             }
             Row::TakenOver(other) => !self.is_taken_over(*other),
+            Row::Node(other) => self.node(other.id).is_none() && self.nodes().len() < NODES_MAX_COUNT,
         };
         is_new.then_some(row)
     }

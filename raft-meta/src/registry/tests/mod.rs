@@ -3,6 +3,7 @@
 mod account;
 mod bounds;
 mod key;
+mod node;
 mod property;
 mod ssh_key;
 mod take_over;
