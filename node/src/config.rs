@@ -83,6 +83,12 @@ pub struct Raw {
     pub metadata_tls_key: String,
     /// No TLS, on loopback.
     pub metadata_plain_text: bool,
+    /// Where other nodes bring what is meant for this one.
+    pub relay: String,
+    /// What they are told of that; none: the address that it listens on.
+    pub relay_address: String,
+    /// Whether clients of REST are sent to the node that has their files.
+    pub redirect: bool,
     /// Where clients reach this node's REST API; none: they are not sent here.
     pub public_url: String,
     /// Changes are refused when the log keeps so much for the cluster.
@@ -167,6 +173,9 @@ impl Default for Raw {
             metadata_tls_certificate: String::new(),
             metadata_tls_key: String::new(),
             metadata_plain_text: false,
+            relay: "off".to_owned(),
+            relay_address: String::new(),
+            redirect: false,
             public_url: String::new(),
             unshipped_max_mib: 8192,
             unshipped_max_s: 3600,
@@ -234,11 +243,13 @@ pub struct Addresses {
     pub ftps: Option<SocketAddr>,
     /// SFTP and SCP.
     pub sftp: Option<SocketAddr>,
+    /// Other nodes.
+    pub relay: Option<SocketAddr>,
 }
 
 impl Addresses {
     /// Each with its name in `DATA/ports.json`.
-    pub fn each(&mut self) -> [(&'static str, &mut Option<SocketAddr>); 7] {
+    pub fn each(&mut self) -> [(&'static str, &mut Option<SocketAddr>); 8] {
         [
             ("http", &mut self.http),
             ("https", &mut self.https),
@@ -247,6 +258,7 @@ impl Addresses {
             ("ftp", &mut self.ftp),
             ("ftps", &mut self.ftps),
             ("sftp", &mut self.sftp),
+            ("relay", &mut self.relay),
         ]
     }
 }
@@ -310,6 +322,7 @@ fn check(raw: Raw) -> Result<Config, String> {
         ftp: address("ftp", &raw.ftp)?,
         ftps: address("ftps", &raw.ftps)?,
         sftp: address("sftp", &raw.sftp)?,
+        relay: address("relay", &raw.relay)?,
     };
     if raw.tls_certificates.len() != raw.tls_keys.len() {
         return Err("tls_keys: one for each of tls_certificates, in the same order".to_owned());
@@ -355,6 +368,8 @@ fn check(raw: Raw) -> Result<Config, String> {
         in_flight: 2,
         durability,
     };
+    let metadata = metadata(&raw)?;
+    check_relay(&raw, addresses.relay, &metadata)?;
     let low_water_bytes = raw.low_water_mib << 20;
     Ok(Config {
         data: raw.data.clone(),
@@ -373,7 +388,7 @@ fn check(raw: Raw) -> Result<Config, String> {
         },
         certificates,
         shards,
-        metadata: metadata(&raw)?,
+        metadata,
         log,
         low_water_bytes,
         raw,
@@ -409,6 +424,22 @@ fn ephemeral_ports() -> RangeInclusive<u16> {
         Some(ports.next()?.max(1024)..=ports.next()?)
     });
     range.filter(|range| !range.is_empty()).unwrap_or(32_768..=60_999)
+}
+
+/// Other nodes know each other by the certificates of the metadata cluster, and are told of each other by it.
+fn check_relay(raw: &Raw, relay: Option<SocketAddr>, metadata: &Place) -> Result<(), String> {
+    let Some(relay) = relay else { return Ok(()) };
+    let Place::Members { security, .. } = metadata else {
+        return Err("relay: only with metadata_members: other nodes learn of it there".to_owned());
+    };
+    security.allows(&relay).map_err(|why| format!("relay: {why}"))?;
+    if relay.ip().is_unspecified() && raw.relay_address.is_empty() {
+        return Err(
+            "relay_address: set where other nodes reach this one, since relay listens on all addresses"
+                .to_owned(),
+        );
+    }
+    Ok(())
 }
 
 fn ftp_settings(raw: &Raw) -> Result<ftp::Settings, String> {
@@ -530,6 +561,7 @@ mod tests {
             ("FILEGRID_FTP_PASSIVE_PORTS", "80-90", "ftp_passive_ports"),
             ("FILEGRID_FTP_PUBLIC_ADDRESSES", "1.2.3.4", "ftp_public_addresses"),
             ("FILEGRID_TLS_KEYS", "a.key", "tls_keys"),
+            ("FILEGRID_RELAY", "127.0.0.1:0", "metadata_members"),
             ("FILEGRID_SFTP", "here", "sftp"),
             ("FILEGRID_SFTP_OLD_CLIENTS", "maybe", "FILEGRID_SFTP_OLD_CLIENTS"),
         ] {

@@ -82,6 +82,9 @@ pub enum Error {
     /// The head is over its limits (431).
     #[error("{0}")]
     HeadTooLarge(String),
+    /// The node that has the files did not answer: nobody knows whether it was done (502).
+    #[error("{0}")]
+    Gateway(String),
     /// Not now, but soon (503).
     #[error("{detail}")]
     Unavailable {
@@ -115,7 +118,7 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Disconnected | Self::Timeout(_) => Class::Peer,
+            Self::Disconnected | Self::Timeout(_) | Self::Gateway(_) => Class::Peer,
             Self::StorageFull | Self::Damaged(_) | Self::Disk(_) | Self::Fenced => Class::Disk,
             Self::Internal(_) => Class::Bug,
             _ => Class::Client,

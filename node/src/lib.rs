@@ -26,6 +26,7 @@ pub mod net;
 pub mod node;
 mod private;
 pub mod read;
+pub mod relay;
 pub mod ring;
 pub mod send;
 pub mod sftp;

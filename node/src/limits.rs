@@ -150,6 +150,27 @@ pub const REGISTRY_CONFIRMED_SAVE_MS: i64 = 10_000;
 pub const ANNOUNCE_SIGN_MS: u64 = 1000;
 /// See [`ANNOUNCE_SIGN_MS`].
 pub const ANNOUNCE_RETRY_MS: u64 = 500;
+/// What goes before relayed bytes: a few hundred bytes, and what scp is run for.
+pub const RELAY_PREAMBLE_MAX_BYTES: usize = 16 << 10;
+/// How long another node may take to be connected to, its name looked up and its handshake included.
+pub const RELAY_CONNECT_MS: u64 = 3000;
+/// For how long a node that could not be reached is not tried again: clients are answered at once meanwhile.
+pub const RELAY_AWAY_MS: u64 = 1000;
+/// When clients are told to come again whose files are on a node that cannot be reached.
+pub const RELAY_RETRY_S: u64 = 2;
+/// How long another node may take to answer what it has got, and to take or send more: longer than anything takes that is not
+/// stuck.
+pub const RELAY_ANSWER_S: u64 = 120;
+/// How long a connection to another node is kept for the next request: less than nodes wait for one.
+pub const RELAY_IDLE_S: u64 = 10;
+/// Connections to a node that a shard keeps for the next requests: what a burst uses at once.
+pub const RELAY_IDLE_MAX_COUNT: usize = 32;
+/// Silence after which another node is asked whether it is there, and how often and how many times it may not answer.
+pub const RELAY_KEEPALIVE_S: u64 = 10;
+/// See [`RELAY_KEEPALIVE_S`].
+pub const RELAY_KEEPALIVE_EACH_S: u64 = 5;
+/// See [`RELAY_KEEPALIVE_S`].
+pub const RELAY_KEEPALIVES_MAX_COUNT: u32 = 3;
 /// When clients are told to come again that are refused because the node is cut off from the cluster.
 pub const CUT_OFF_RETRY_S: u64 = 5;
 /// How long the first start of a node waits for its cluster.

@@ -27,7 +27,7 @@ use crate::shard::{self, Opened, ShardParts};
 use crate::store::log::Position;
 use crate::store::rows::{FjallRows, Rows};
 use crate::store::{AllPins, Shared, Starts, State, log_directory};
-use crate::tls::Tls;
+use crate::tls::{NodeTls, Tls};
 use crate::{clock, cluster, ring};
 
 /// A shard's thread; it ends with where its logs end.
@@ -130,6 +130,12 @@ impl Node {
             .transpose()?;
         let (sftp_senders, sftp_mailboxes): (Vec<_>, Vec<_>) = (0..shards).map(|_| mailbox()).unzip();
         let drained = Arc::new(AtomicUsize::new(0));
+        let node_tls = match &config.metadata {
+            Place::Members { security, .. } => NodeTls::of(security).map(Arc::new),
+            Place::Embedded(_) => None,
+        };
+        let most = config.raw.connections_max as usize;
+        let nodes = Admission::new(most, most);
         let mut requests: Vec<_> = requests.into_iter().map(Some).collect();
         let (opened, all_opened) = mpsc::channel::<Result<Opened, String>>();
         let mut threads = Vec::new();
@@ -157,6 +163,8 @@ impl Node {
                 sftp,
                 admission: Arc::clone(&admission),
                 operators: Arc::clone(&operators),
+                node_tls: node_tls.clone(),
+                nodes: Arc::clone(&nodes),
                 health: Arc::clone(&health),
                 mailbox,
                 peers: senders.clone(),
@@ -200,7 +208,11 @@ impl Node {
         })?;
         drop(reserved);
         cluster.announce(Announcement {
-            relay: String::new(),
+            relay: match (addresses.relay, &config.raw.relay_address) {
+                (Some(bound), address) if address.is_empty() => bound.to_string(),
+                (Some(_), address) => address.clone(),
+                (None, _) => String::new(),
+            },
             public_url: config.raw.public_url.trim_end_matches('/').to_owned(),
         });
         write_ports(&config.data, addresses).map_err(|error| format!("cannot write ports.json: {error}"))?;
@@ -257,6 +269,7 @@ impl Node {
             ftp,
             ftps,
             sftp,
+            relay,
         } = self.addresses;
         for (what, address) in [
             ("REST on http", http),
@@ -266,6 +279,7 @@ impl Node {
             ("SFTP on sftp", sftp),
             ("operator's API on http", admin),
             ("metrics on http", metrics),
+            ("other nodes on relay", relay),
         ] {
             if let Some(address) = address {
                 tracing::info!("{what}://{address}");

@@ -20,11 +20,12 @@ use crate::http::exchange::{self, TOO_MANY, resume, serve_plain, serve_tls};
 use crate::mailbox::{Mailbox, Sender};
 use crate::metrics::{Health, Via};
 use crate::net::{Acceptor, Admission, Drain, Handoff, Handshakes, Permit, Sweeper, Timeouts};
+use crate::relay::{Doors, Links};
 use crate::ring::{self, Listener};
 use crate::sftp::{self, Sftp};
 use crate::store::log::Position;
 use crate::store::{Opening, Owner, OwnerRequest, Shared, Spawn, Store, log_directory};
-use crate::tls::Tls;
+use crate::tls::{NodeTls, Tls};
 
 /// What a shard is made from.
 pub struct ShardParts {
@@ -58,6 +59,10 @@ pub struct ShardParts {
     pub admission: Arc<Admission>,
     /// Who may connect to the operator's API: a flood of clients does not keep the operator out.
     pub operators: Arc<Admission>,
+    /// What shows nodes who they are; `None` in the clear.
+    pub node_tls: Option<Arc<NodeTls>>,
+    /// Connections of other nodes: each carries what clients of theirs want.
+    pub nodes: Arc<Admission>,
     /// How the node is.
     pub health: Arc<Health>,
     /// Connections from other shards.
@@ -127,6 +132,8 @@ async fn live(
         sftp,
         admission,
         operators,
+        node_tls,
+        nodes,
         health,
         mailbox,
         peers,
@@ -155,6 +162,7 @@ async fn live(
         health: &health,
     };
     looked_after.look_at_space().await;
+    let links = Links::new(Arc::clone(&registry), Arc::clone(&cluster), node_tls.clone());
     let api = Rc::new(Api {
         store: store.clone(),
         authenticator: Authenticator::new(Arc::clone(&registry)),
@@ -162,6 +170,7 @@ async fn live(
         registrar: Arc::clone(&registrar),
         prepared: Arc::clone(&prepared),
         cluster: Arc::clone(&cluster),
+        links,
         config: Arc::clone(&config),
     });
     let admin = Rc::new(Admin {
@@ -180,6 +189,16 @@ async fn live(
         peers: Rc::new(peers),
         handshakes: Rc::clone(&handshakes),
     });
+    let doors = Rc::new(Doors {
+        shard: Rc::clone(&shard),
+        service: Rc::clone(&api),
+        tls: node_tls,
+        clients: Arc::clone(&admission),
+    });
+    let nodes = Acceptor {
+        admission: nodes,
+        drain: Rc::clone(&drain),
+    };
     let acceptor = Rc::new(Acceptor {
         admission,
         drain: Rc::clone(&drain),
@@ -219,6 +238,7 @@ async fn live(
     );
     let listening = probed
         .and_then(|()| listen_to_operators(addresses, &shard, admin, operators))
+        .and_then(|()| listen_to_nodes(addresses, doors, nodes))
         .and_then(|()| listen_ftp(&ftp, &acceptor, addresses));
     let http = Http { shard, api, acceptor };
     if let Err(error) = listening.and_then(|()| http.listen(addresses, tls)) {
@@ -308,6 +328,17 @@ fn listen_to_operators(
         ring::spawn(async move {
             let serve = |socket, permit| serve_plain(Rc::clone(&shard), Rc::clone(&admin), socket, permit);
             acceptor.listen(listener, TOO_MANY, serve).await;
+        });
+    }
+    Ok(())
+}
+
+fn listen_to_nodes(addresses: Addresses, doors: Rc<Doors<Api>>, acceptor: Acceptor) -> Result<(), String> {
+    if let Some(address) = addresses.relay {
+        let listener = bind(address)?;
+        ring::spawn(async move {
+            let serve = |socket, permit| Rc::clone(&doors).serve(socket, permit);
+            acceptor.listen(listener, b"", serve).await;
         });
     }
     Ok(())

@@ -12,6 +12,7 @@ mod grow;
 mod member;
 mod nodes;
 mod registry;
+mod relay;
 mod secure;
 mod ship;
 #[allow(dead_code, reason = "other tests use the rest")]

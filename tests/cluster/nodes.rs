@@ -49,7 +49,10 @@ fn a_drained_node_serves_what_it_has_and_gets_no_more() {
     let all = nodes(&member);
     assert_eq!(all.len(), 1, "{all:?}");
     assert_eq!(all[0]["id"], format!("{node:016x}"));
-    assert_eq!((&all[0]["associations"], &all[0]["drained"]), (&json!(1), &json!(false)));
+    assert_eq!(
+        (&all[0]["associations"], &all[0]["drained"]),
+        (&json!(1), &json!(false))
+    );
     poll(|| nodes(&member)[0]["heard_ms"].as_i64().is_some());
 
     let create = || {

@@ -133,14 +133,14 @@ fn files_are_on_the_node_that_the_association_was_made_on() {
         ("/api/download/prepare", json!({"Filelist": ["/a"]})),
     ] {
         let refused = second.json(&second.token, route, &body);
-        refused.is_problem(409);
+        refused.is_problem(503);
         assert!(
             refused.text().contains(&format!("{node:016x}")),
             "{route}: {}",
             refused.text()
         );
     }
-    second.upload(&[("f", "c", b"1")], None).is_problem(409);
+    second.upload(&[("f", "c", b"1")], None).is_problem(503);
     let mut ftp = session(&second);
     ftp.expect("PWD", 257);
     let (code, text) = ftp.ask("SIZE /a");
@@ -171,7 +171,7 @@ fn files_are_on_the_node_that_the_association_was_made_on() {
         .unwrap()
         .to_owned();
     event_of(&second.upload_as(&token, &[("f", "a", b"1")], None));
-    list(&first, &token).is_problem(409);
+    list(&first, &token).is_problem(503);
     // It is deleted where its files are.
     let target = format!("/admin/associations/{key}");
     assert_eq!(first.ask_admin(operator, "PATCH", &target, &disabled).status, 200);

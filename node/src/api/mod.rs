@@ -8,6 +8,7 @@ mod admin;
 mod cors;
 mod delete;
 mod download;
+mod elsewhere;
 mod form;
 mod list_dirs;
 mod list_files;
@@ -35,6 +36,7 @@ use crate::error::Error;
 use crate::http::exchange::{Exchange, Reply, ReplyHead, Service};
 use crate::http::problem;
 use crate::metrics;
+use crate::relay::Links;
 use crate::store::{Receipt, Store};
 
 pub use self::admin::Admin;
@@ -59,6 +61,8 @@ pub struct Api {
     pub prepared: Arc<Prepared>,
     /// The metadata cluster.
     pub cluster: Arc<Cluster>,
+    /// The way to other nodes.
+    pub links: Rc<Links>,
     /// The configuration.
     pub config: Arc<Config>,
 }
@@ -101,6 +105,11 @@ impl Api {
             _ => return Err(no_route(exchange)),
         };
         allowed(exchange, allow)?;
+        if elsewhere::is_about_files(path)
+            && let Some(node) = self.elsewhere(exchange)?
+        {
+            return self.relay(exchange, node).await;
+        }
         match path {
             "/.well-known/jwks.json" => self.jwks(exchange).await,
             "/apiaccess/auth" => self.login(exchange).await,

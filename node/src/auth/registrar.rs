@@ -57,6 +57,15 @@ impl Registrar {
         self.registry.is_cut_off()
     }
 
+    /// See [`RegistryFile::elsewhere`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`].
+    pub fn elsewhere(&self, association: &[u8; 16]) -> Result<Option<u64>, Error> {
+        self.registry.elsewhere(association)
+    }
+
     /// See [`RegistryFile::is_drained`].
     #[must_use]
     pub fn is_drained(&self) -> bool {

@@ -147,24 +147,33 @@ impl RegistryFile {
         self.current.load().node(node).is_some_and(|node| node.drained)
     }
 
+    /// The node that has the files of an association, if that is another.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Conflict`] if no node has them.
+    pub fn elsewhere(&self, association: &[u8; 16]) -> Result<Option<u64>, Error> {
+        let (key, registry) = (Uuid::from_bytes(*association), self.current.load());
+        if registry.is_at_home(key, self.node.load(Ordering::Acquire)) {
+            return Ok(None);
+        }
+        let home = registry.tenant(key).and_then(|tenant| tenant.association().home);
+        let nowhere = || Error::Conflict("the files of this association are on no node".to_owned());
+        home.map(|home| Some(home.node)).ok_or_else(nowhere)
+    }
+
     /// Demands that the files of an association are on this node.
     ///
     /// # Errors
     ///
     /// [`Error::Conflict`], which names the node.
     pub fn check_home(&self, association: &[u8; 16]) -> Result<(), Error> {
-        let (key, registry) = (Uuid::from_bytes(*association), self.current.load());
-        if registry.is_at_home(key, self.node.load(Ordering::Acquire)) {
-            return Ok(());
+        match self.elsewhere(association)? {
+            None => Ok(()),
+            Some(node) => Err(Error::Conflict(format!(
+                "the files of this association are on node {node:016x}: ask that one"
+            ))),
         }
-        let home = registry.tenant(key).and_then(|tenant| tenant.association().home);
-        Err(Error::Conflict(match home {
-            Some(home) => format!(
-                "the files of this association are on node {:016x}: ask that one",
-                home.node
-            ),
-            None => "the files of this association are on no node".to_owned(),
-        }))
     }
 
     /// Brings the file up to date. Blocks.

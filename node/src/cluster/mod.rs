@@ -13,6 +13,7 @@ mod tree;
 mod way;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
@@ -123,6 +124,10 @@ enum Request {
         reply: oneshot::Sender<Result<Page, Error>>,
     },
     Rows(Ask),
+    Resolve {
+        name: String,
+        reply: oneshot::Sender<Result<SocketAddr, String>>,
+    },
     Announce(Announcement),
     Register {
         command: Command,
@@ -254,6 +259,18 @@ impl Cluster {
     pub async fn jump(&self, log: u8, to: u64) -> Shipped {
         let asked = self.ask(|reply| Request::Jump { log, to, reply });
         asked.await.unwrap_or(Shipped::Stopped)
+    }
+
+    /// Looks up the address of another node, a host and a port.
+    ///
+    /// # Errors
+    ///
+    /// A text that says why there is none.
+    pub async fn resolve(&self, name: String) -> Result<SocketAddr, String> {
+        let asked = self.ask(|reply| Request::Resolve { name, reply });
+        asked
+            .await
+            .unwrap_or_else(|| Err("this node is stopping".to_owned()))
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {

@@ -96,6 +96,13 @@ impl Session {
             Request::List { request, reply } => {
                 let _ = reply.send(self.way.list(request).await.map_err(away));
             }
+            Request::Resolve { name, reply } => {
+                let found = tokio::net::lookup_host(name).await;
+                let found = found.map_err(|error| error.to_string());
+                let first =
+                    found.and_then(|mut all| all.next().ok_or_else(|| "it has no address".to_owned()));
+                let _ = reply.send(first);
+            }
             Request::Announce(announcement) => self.announce(announcement).await,
             Request::Rows(ask) => self.answer_rows(ask).await,
             Request::Register { command, reply } => {

@@ -119,6 +119,8 @@ pub struct ViaCounters {
     pub sent: Counter,
     /// Changes acknowledged.
     pub changes: Counter,
+    /// Requests and sessions passed on to the node that has the files.
+    pub relayed: Counter,
     /// Answers by the first digit of their code.
     pub answers: [Counter; 6],
     /// Logins, as [`LoginOutcome::ALL`] has them.

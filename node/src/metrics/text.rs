@@ -145,7 +145,7 @@ impl Collector for Snapshot {
 
 /// One number for each way in.
 fn by_protocol(to: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let counters: [Described<ViaCounters>; 4] = [
+    let counters: [Described<ViaCounters>; 5] = [
         Described("connections", "Connections that came", None, |via| {
             via.opened.get()
         }),
@@ -159,6 +159,12 @@ fn by_protocol(to: &mut DescriptorEncoder<'_>) -> fmt::Result {
             via.sent.get()
         }),
         Described("changes", "Changes acknowledged", None, |via| via.changes.get()),
+        Described(
+            "relayed_requests",
+            "Requests and sessions passed on to the node that has the files",
+            None,
+            |via| via.relayed.get(),
+        ),
     ];
     for Described(name, help, unit, of) in counters {
         let mut metric = to.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;

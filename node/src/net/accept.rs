@@ -27,6 +27,8 @@ pub struct Handoff {
     pub unread: Vec<u8>,
     /// Its right to be open, which moves along.
     pub permit: Permit,
+    /// Who may be a client, if another node passes requests on by it.
+    pub clients: Option<Arc<Admission>>,
 }
 
 /// Mailboxes of all shards, by number.

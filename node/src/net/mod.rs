@@ -7,6 +7,7 @@ mod handshake;
 mod inbound;
 mod outbound;
 mod pool;
+mod preamble;
 mod stream;
 mod watch;
 
@@ -16,6 +17,7 @@ pub use drain::Drain;
 pub use handshake::{HandshakeError, Handshakes, greet, shake_hands};
 pub use inbound::Inbound;
 pub use outbound::Outbound;
+pub use preamble::{Preamble, Relayed, Unread};
 pub use stream::Stream;
 pub use watch::{Expired, Phase, Sweeper, Timeouts, Watch};
 

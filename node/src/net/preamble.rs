@@ -8,7 +8,6 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::limits::RELAY_PREAMBLE_MAX_BYTES;
 use crate::metrics::Via;
@@ -33,19 +32,6 @@ pub enum Relayed {
         /// Whether it came by HTTPS.
         secure: bool,
     },
-    /// A session of SFTP, of somebody who has logged in.
-    Sftp(Who),
-    /// A session of SCP.
-    Scp(Who, String),
-}
-
-/// An account that somebody has logged in to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Who {
-    /// The tenant.
-    pub association: Uuid,
-    /// The account's `Id`.
-    pub account: u64,
 }
 
 /// The bytes are no preamble that is understood here.
@@ -97,7 +83,6 @@ impl Preamble {
         match self.what {
             Relayed::Http { secure: true } => Some(Via::Https),
             Relayed::Http { secure: false } => Some(Via::Http),
-            _ => None,
         }
     }
 }
@@ -107,30 +92,29 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn preamble(command: &str) -> Preamble {
-        let who = Who {
-            association: Uuid::from_u128(7),
-            account: 3,
-        };
+    fn preamble(secure: bool) -> Preamble {
         Preamble {
             peer: "[2001:db8::1]:4711".parse().unwrap(),
-            what: Relayed::Scp(who, command.to_owned()),
+            what: Relayed::Http { secure },
         }
     }
 
     #[test]
     fn a_preamble_comes_out_as_it_went_in_once_it_is_complete() {
-        let written = preamble("scp -t /a b").write().unwrap();
+        let written = preamble(true).write().unwrap();
         for cut in 0..written.len() {
             assert_eq!(Preamble::read(&written[..cut]), Ok(None));
         }
         let mut more = written.clone();
         more.extend_from_slice(b"GET / HTTP/1.1");
         let read = Preamble::read(&more).unwrap().unwrap();
-        assert_eq!(read, (preamble("scp -t /a b"), written.len()));
-        assert_eq!(preamble(&"a".repeat(RELAY_PREAMBLE_MAX_BYTES)).write(), None);
+        assert_eq!(read, (preamble(true), written.len()));
         assert_eq!(Preamble::read(b"GET / HTTP/1.1"), Err(Unread));
-        assert_eq!(Preamble::read(b"FGR\x02"), Err(Unread), "a version that is not known");
+        assert_eq!(
+            Preamble::read(b"FGR\x02"),
+            Err(Unread),
+            "a version that is not known"
+        );
     }
 
     proptest! {

@@ -44,7 +44,7 @@ enum Broken {
 /// [`Error::Unavailable`] if the node cannot be reached: nothing was done. [`Error::Gateway`] if it did not answer:
 /// nobody knows whether it was done. Otherwise those of the client's connection.
 pub async fn forward(links: &Links, node: u64, exchange: &mut Exchange) -> Result<(), Error> {
-    let mut link = links.get(node).await?;
+    let (mut link, was_kept) = links.get(node).await?;
     metrics::mine().via(exchange.via()).relayed.add(1);
     let preamble = Preamble {
         peer: exchange.peer(),
@@ -55,6 +55,15 @@ pub async fn forward(links: &Links, node: u64, exchange: &mut Exchange) -> Resul
     let preamble = preamble.write().unwrap_or_default();
     let awaited = exchange.is_awaited();
     write_head(link.outbound.held(), &preamble, exchange.head(), awaited);
+    if link.outbound.send(b"", b"").await.is_err() {
+        if !was_kept {
+            return Err(no_answer(node));
+        }
+        // It was ended while it was kept, so nobody has read this.
+        link = links.connect(node).await?;
+        write_head(link.outbound.held(), &preamble, exchange.head(), awaited);
+        link.outbound.send(b"", b"").await.map_err(|_| no_answer(node))?;
+    }
     let (answer, all_sent) = exchange_heads(&mut link, exchange, awaited)
         .await?
         .map_err(|_| no_answer(node))?;
@@ -79,7 +88,9 @@ fn write_head(out: &mut Vec<u8>, preamble: &[u8], head: &RequestHead, awaited: b
     }
     let mut has_host = false;
     for (name, value) in head.fields() {
-        let own = OWN_FIELDS.iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()));
+        let own = OWN_FIELDS
+            .iter()
+            .any(|own| name.eq_ignore_ascii_case(own.as_bytes()));
         has_host |= name.eq_ignore_ascii_case(b"host");
         if !own {
             for part in [name, b": ", value, b"\r\n"] {
@@ -104,7 +115,7 @@ fn write_head(out: &mut Vec<u8>, preamble: &[u8], head: &RequestHead, awaited: b
     out.extend_from_slice(b"\r\n");
 }
 
-/// Sends head and body, and reads the head of the answer, which may come before all is sent: then the rest is not. Says
+/// Sends the body behind the head, and reads the head of the answer, which may come before all is sent: then the rest is not. Says
 /// whether all was.
 ///
 /// # Errors
@@ -121,9 +132,6 @@ async fn exchange_heads(
         receiving,
         ..
     } = link;
-    if outbound.send(b"", b"").await.is_err() {
-        return Ok(Err(Error::Disconnected));
-    }
     receiving.enter(Phase::Head);
     if awaited {
         match next_head(inbound, true).await {
@@ -212,7 +220,7 @@ async fn pass_back(
             Framing::Chunked => pass_chunks(&mut link.inbound, exchange).await?,
         }
     }
-    exchange.finish_relayed(has_body).await?;
+    exchange.finish().await?;
     Ok(answer.keeps() && link.inbound.bytes().is_empty())
 }
 
@@ -239,7 +247,9 @@ async fn pass_chunks(inbound: &mut Inbound, exchange: &mut Exchange) -> Result<(
         match chunks.step(inbound.bytes()).map_err(|_| Error::Disconnected)? {
             ChunkStep::Skip(n) => inbound.consume(n),
             ChunkStep::Data(n) => {
-                exchange.write(inbound.bytes().get(..n).unwrap_or_default()).await?;
+                exchange
+                    .write(inbound.bytes().get(..n).unwrap_or_default())
+                    .await?;
                 inbound.consume(n);
             }
             ChunkStep::End(n) => {

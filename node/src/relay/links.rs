@@ -70,18 +70,18 @@ impl Links {
         })
     }
 
-    /// A connection to a node that is of no use to anybody else now.
+    /// A connection to a node that nobody else uses now, and whether it has been used before.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`]: nothing has been sent.
-    pub async fn get(&self, node: u64) -> Result<Link, Error> {
+    pub async fn get(&self, node: u64) -> Result<(Link, bool), Error> {
         while let Some(link) = self.take_idle(node) {
             if link.is_fresh() {
-                return Ok(link);
+                return Ok((link, true));
             }
         }
-        self.connect(node).await
+        self.connect(node).await.map(|link| (link, false))
     }
 
     /// A connection that has carried nothing yet.

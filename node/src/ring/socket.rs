@@ -5,11 +5,13 @@
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, shutdown, sockopt};
 
 use super::poll::Pollable;
+use crate::limits::{RELAY_KEEPALIVE_EACH_S, RELAY_KEEPALIVE_S, RELAY_KEEPALIVES_MAX_COUNT};
 
 /// A connected, non-blocking TCP socket of this thread.
 pub struct Socket {
@@ -69,6 +71,18 @@ impl Socket {
     pub fn keep_for_long(&self) {
         let _ = sockopt::set_socket_oobinline(self.poll.as_fd(), true);
         let _ = sockopt::set_socket_keepalive(self.poll.as_fd(), true);
+    }
+
+    /// Finds out within half a minute that the other machine is gone. Errors mean that the connection is.
+    pub fn notice_loss(&self) {
+        let fd = self.poll.as_fd();
+        let _ = sockopt::set_socket_keepalive(fd, true);
+        let _ = sockopt::set_tcp_keepidle(fd, Duration::from_secs(RELAY_KEEPALIVE_S));
+        let _ = sockopt::set_tcp_keepintvl(fd, Duration::from_secs(RELAY_KEEPALIVE_EACH_S));
+        let _ = sockopt::set_tcp_keepcnt(fd, RELAY_KEEPALIVES_MAX_COUNT);
+        let most = RELAY_KEEPALIVE_S + RELAY_KEEPALIVE_EACH_S * u64::from(RELAY_KEEPALIVES_MAX_COUNT);
+        let most_ms = u32::try_from(most * 1000).unwrap_or(u32::MAX);
+        let _ = sockopt::set_tcp_user_timeout(fd, most_ms);
     }
 
     /// Gives the connection away, for instance to another shard.

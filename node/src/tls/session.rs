@@ -4,8 +4,8 @@ use rustls::{ExtractedSecrets, ProtocolVersion, SupportedCipherSuite};
 
 use super::TlsError;
 use super::buffer::Buffer;
-use super::side::Kernel;
 use super::record::{CONTENT_MAX_BYTES, Cipher, HEADER_BYTES, Kind, OVERHEAD_MAX_BYTES, payload_length};
+use super::side::Kernel;
 use crate::limits::{TLS_BUFFER_MAX_BYTES, TLS_BUFFER_MIN_BYTES, TLS_EMPTY_RECORDS_MAX_COUNT};
 
 /// Alert `close_notify`, as a warning (RFC 8446 §6.1).
@@ -44,11 +44,7 @@ pub struct Session {
 
 impl Session {
     /// Takes over from the handshake; `incoming` is what came behind it.
-    pub(super) fn new(
-        secrets: ExtractedSecrets,
-        kernel: Kernel,
-        incoming: Buffer,
-    ) -> Result<Self, TlsError> {
+    pub(super) fn new(secrets: ExtractedSecrets, kernel: Kernel, incoming: Buffer) -> Result<Self, TlsError> {
         let version = kernel.protocol_version();
         let limit = match kernel.negotiated_cipher_suite() {
             SupportedCipherSuite::Tls13(suite) => suite.common.confidentiality_limit,

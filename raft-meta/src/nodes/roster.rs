@@ -97,7 +97,9 @@ impl Nodes {
     pub async fn drain(&self, request: DrainRequest) -> Result<(), Refusal> {
         let DrainRequest { node, drained } = request;
         let command = Command::Registry(registry::Command::Drain { node, drained });
-        let bytes = command.encode().map_err(|error| Refusal::Failed(error.to_string()))?;
+        let bytes = command
+            .encode()
+            .map_err(|error| Refusal::Failed(error.to_string()))?;
         let answered = self.member().propose(&bytes).await;
         let answered = answered.map_err(|error| Refusal::Unknown(error.to_string()))?;
         match Reply::decode(&answered.answer) {

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::guesses::Board;
-use super::{
-    COMPARE, CompareRequest, DRAIN, Digest, DrainRequest, Event, GUESSES, Guesses, LIST, LOST, ListRequest, Page,
-    REGISTRY, ROSTER, ROWS, RegistryItem, RowsPage, read_position, write_digests,
-};
 use super::roster::write_roster;
+use super::{
+    COMPARE, CompareRequest, DRAIN, Digest, DrainRequest, Event, GUESSES, Guesses, LIST, LOST, ListRequest,
+    Page, REGISTRY, ROSTER, ROWS, RegistryItem, RowsPage, read_position, write_digests,
+};
 use crate::limits::{LIST_PATIENCE_MAX_MS, LOST_PAGE_MAX_COUNT, REGISTRY_BARRIER_MS, REGISTRY_SIGN_MS};
 use crate::raft::Member;
 use crate::registry::Position;
@@ -231,7 +231,9 @@ impl Service for Nodes {
                     Ok(told.write())
                 }
                 ROSTER => Ok(write_roster(&nodes.roster())),
-                DRAIN if from.role != Role::Operator => Err(Refusal::Forbidden(format!("method {}", method.0))),
+                DRAIN if from.role != Role::Operator => {
+                    Err(Refusal::Forbidden(format!("method {}", method.0)))
+                }
                 DRAIN => {
                     let unreadable = || Refusal::BadRequest("this names no node".to_owned());
                     let request = DrainRequest::read(body).ok_or_else(unreadable)?;

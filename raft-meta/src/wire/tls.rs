@@ -128,10 +128,7 @@ impl Security {
     pub fn configs(&self) -> Option<(&Arc<ServerConfig>, &Arc<ClientConfig>)> {
         match self {
             Self::Plain => None,
-            Self::Tls {
-                acceptor,
-                connector,
-            } => Some((acceptor.config(), connector.config())),
+            Self::Tls { acceptor, connector } => Some((acceptor.config(), connector.config())),
         }
     }
 

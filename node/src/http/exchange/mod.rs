@@ -1,6 +1,7 @@
 //! One request being answered on one connection.
 
 mod body;
+mod response;
 mod serve;
 mod target;
 mod wire;
@@ -10,7 +11,8 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
-pub use serve::{Service, Shard, TOO_MANY, resume, serve_plain, serve_tls};
+pub use response::ResponseHead;
+pub use serve::{Service, Shard, TOO_MANY, next_preamble, resume, serve_plain, serve_relayed, serve_tls};
 pub use wire::{ChunkStep, Chunks, Framing, ReplyHead, RequestHead, parse as parse_head};
 
 use crate::error::Error;
@@ -19,6 +21,7 @@ use crate::metrics::Via;
 use crate::net::{Inbound, Outbound, Phase, Stream, Watch};
 use crate::send::Sink;
 use body::Body;
+use serve::Origin;
 
 /// Length of a reply's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,8 @@ pub struct Exchange {
     keep: bool,
     preferred: Option<usize>,
     status: Option<u16>,
+    /// Where the client came to, if that was another node.
+    origin: Option<Origin>,
 }
 
 impl Exchange {
@@ -71,17 +76,25 @@ impl Exchange {
     /// Address of the client.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
-        self.stream.peer()
+        self.origin
+            .as_ref()
+            .map_or_else(|| self.stream.peer(), |origin| origin.peer)
     }
 
     /// How the client came in.
     #[must_use]
     pub fn via(&self) -> Via {
-        if self.stream.is_tls() {
-            Via::Https
-        } else {
-            Via::Http
+        match &self.origin {
+            Some(origin) => origin.via,
+            None if self.stream.is_tls() => Via::Https,
+            None => Via::Http,
         }
+    }
+
+    /// Whether another node has passed the request on.
+    #[must_use]
+    pub fn is_relayed(&self) -> bool {
+        self.origin.is_some()
     }
 
     /// Status of the reply; `None` before it has begun.

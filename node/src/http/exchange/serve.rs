@@ -1,6 +1,7 @@
 //! A connection from its first request to its close.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +12,10 @@ use super::{Exchange, State};
 use crate::error::Error;
 use crate::http::problem;
 use crate::limits::{DRAIN_RETRY_S, HANDOFF_AFTER_COUNT, LINGER_MAX_BYTES};
+use crate::metrics::Via;
 use crate::net::{
-    Drain, Handoff, HandshakeError, Handshakes, Inbound, Outbound, Peers, Permit, Phase, Stream, Sweeper,
-    Watch, shake_hands,
+    Admission, Drain, Handoff, HandshakeError, Handshakes, Inbound, Outbound, Peers, Permit, Phase, Preamble,
+    Stream, Sweeper, Watch, shake_hands,
 };
 use crate::ring::Socket;
 use crate::tls::{self, Tls};
@@ -51,6 +53,24 @@ struct Connection {
     watch: Rc<Watch>,
     inbound: Inbound,
     outbound: Outbound,
+    /// Whom another node passes requests on for by this connection.
+    relay: Option<Relay>,
+}
+
+/// What is known of the clients of another node.
+struct Relay {
+    /// Who may be a client.
+    clients: Arc<Admission>,
+    /// What went before the next request.
+    next: Option<Preamble>,
+}
+
+/// A client that has come to another node.
+pub(super) struct Origin {
+    pub(super) peer: SocketAddr,
+    pub(super) via: Via,
+    /// Its right to be served; `None` if there are too many.
+    permit: Option<Permit>,
 }
 
 impl Connection {
@@ -60,6 +80,7 @@ impl Connection {
             outbound: Outbound::new(Rc::clone(&stream), Rc::clone(&watch)),
             stream,
             watch,
+            relay: None,
         }
     }
 }
@@ -98,6 +119,27 @@ pub async fn serve_tls<S: Service>(
     }
 }
 
+/// Serves a connection that another node passes requests on by, to its end. `first` has been read from it.
+pub async fn serve_relayed<S: Service>(
+    shard: Rc<Shard>,
+    service: Rc<S>,
+    (stream, watch, inbound): (Rc<Stream>, Rc<Watch>, Inbound),
+    (first, clients): (Preamble, Arc<Admission>),
+    permit: Permit,
+) {
+    let connection = Connection {
+        outbound: Outbound::new(Rc::clone(&stream), Rc::clone(&watch)),
+        stream,
+        watch,
+        inbound,
+        relay: Some(Relay {
+            clients,
+            next: Some(first),
+        }),
+    };
+    serve(shard, service, connection, permit).await;
+}
+
 /// Goes on with a connection from another shard.
 pub async fn resume<S: Service>(shard: Rc<Shard>, service: Rc<S>, handoff: Handoff) {
     let Handoff {
@@ -105,12 +147,14 @@ pub async fn resume<S: Service>(shard: Rc<Shard>, service: Rc<S>, handoff: Hando
         session,
         unread,
         permit,
+        clients,
     } = handoff;
     match Socket::from_fd(fd) {
         Ok(socket) => {
             let socket = Rc::new(socket);
             let watch = shard.sweeper.watch(Rc::clone(&socket));
-            let connection = Connection::new(Stream::new(socket, session), watch, unread);
+            let mut connection = Connection::new(Stream::new(socket, session), watch, unread);
+            connection.relay = clients.map(|clients| Relay { clients, next: None });
             serve(shard, service, connection, permit).await;
         }
         Err(error) => tracing::debug!(%error, "a connection broke on its way between shards"),
@@ -120,15 +164,22 @@ pub async fn resume<S: Service>(shard: Rc<Shard>, service: Rc<S>, handoff: Hando
 async fn serve<S: Service>(shard: Rc<Shard>, service: Rc<S>, mut connection: Connection, permit: Permit) {
     let mut moves = Moves::default();
     loop {
+        let origin = match next_origin(&mut connection).await {
+            Ok(Some(origin)) => origin,
+            Ok(None) | Err(_) => return part(&connection),
+        };
         let head = match next_head(&mut connection).await {
             Ok(Some(head)) => head,
             Ok(None) | Err(Error::Disconnected) => return part(&connection),
             Err(error) => return refuse(connection, &error).await,
         };
         let draining = shard.drain.is_draining();
-        let mut exchange = exchange(connection, head, !draining);
+        let crowded = origin.as_ref().is_some_and(|origin| origin.permit.is_none());
+        let (mut exchange, relay) = exchange(connection, head, origin, !draining);
         let result = if draining {
-            turn_away(&mut exchange).await
+            turn_away(&mut exchange, "the node is stopping").await
+        } else if crowded {
+            turn_away(&mut exchange, "too many connections").await
         } else {
             service.call(&mut exchange).await
         };
@@ -151,6 +202,7 @@ async fn serve<S: Service>(shard: Rc<Shard>, service: Rc<S>, mut connection: Con
             watch,
             inbound,
             outbound,
+            relay,
         };
         if !keep || shard.drain.is_draining() {
             if state == State::Done {
@@ -160,6 +212,57 @@ async fn serve<S: Service>(shard: Rc<Shard>, service: Rc<S>, mut connection: Con
         }
         if let Some(target) = moves.count(preferred, shard.number) {
             return hand_over(connection, permit, &shard, target);
+        }
+    }
+}
+
+/// Whom the next request is of; `Some(None)`: of who is at the other end. `None`: the peer is done.
+async fn next_origin(connection: &mut Connection) -> Result<Option<Option<Origin>>, Error> {
+    let Connection {
+        watch,
+        inbound,
+        relay,
+        ..
+    } = connection;
+    let Some(Relay { clients, next }) = relay else {
+        return Ok(Some(None));
+    };
+    let preamble = match next.take() {
+        Some(first) => first,
+        None => match next_preamble(inbound, watch).await? {
+            Some(preamble) => preamble,
+            None => return Ok(None),
+        },
+    };
+    let via = preamble.http_via().ok_or(Error::Disconnected)?;
+    let permit = clients.admit(preamble.peer.ip());
+    let peer = preamble.peer;
+    Ok(Some(Some(Origin { peer, via, permit })))
+}
+
+/// What another node says before it passes something on; `None`: it is done.
+///
+/// # Errors
+///
+/// It is not understood, or the node is gone or too slow.
+pub async fn next_preamble(inbound: &mut Inbound, watch: &Watch) -> Result<Option<Preamble>, Error> {
+    watch.enter(Phase::Idle);
+    if !inbound.begin().await? {
+        return Ok(None);
+    }
+    watch.enter(Phase::Head);
+    loop {
+        match Preamble::read(inbound.bytes()) {
+            Ok(Some((preamble, consumed))) => {
+                inbound.consume(consumed);
+                return Ok(Some(preamble));
+            }
+            Ok(None) if inbound.more(0).await? > 0 => {}
+            Ok(None) => return Err(Error::Disconnected),
+            Err(error) => {
+                tracing::warn!(%error, "a connection from another node ends");
+                return Err(Error::Disconnected);
+            }
         }
     }
 }
@@ -212,15 +315,21 @@ async fn next_head(connection: &mut Connection) -> Result<Option<RequestHead>, E
     }
 }
 
-fn exchange(connection: Connection, head: RequestHead, keep: bool) -> Exchange {
+fn exchange(
+    connection: Connection,
+    head: RequestHead,
+    origin: Option<Origin>,
+    keep: bool,
+) -> (Exchange, Option<Relay>) {
     let Connection {
         stream,
         watch,
         inbound,
         outbound,
+        relay,
     } = connection;
     let (body, keep) = (Body::new(head.framing()), keep && head.keep_alive());
-    Exchange {
+    let exchange = Exchange {
         stream,
         watch,
         inbound,
@@ -231,14 +340,16 @@ fn exchange(connection: Connection, head: RequestHead, keep: bool) -> Exchange {
         keep,
         preferred: None,
         status: None,
-    }
+        origin,
+    };
+    (exchange, relay)
 }
 
-/// Answers a request that began after the node was told to stop: what is done by the deadline is only what was
-/// under way.
-async fn turn_away(exchange: &mut Exchange) -> Result<(), Error> {
+/// Answers a request that is not begun. Of those that came after the node was told to stop none is: what is done by the
+/// deadline is only what was under way.
+async fn turn_away(exchange: &mut Exchange, why: &str) -> Result<(), Error> {
     let error = Error::Unavailable {
-        detail: "the node is stopping".to_owned(),
+        detail: why.to_owned(),
         retry_after: Duration::from_secs(DRAIN_RETRY_S),
     };
     problem::tell(exchange, error).await
@@ -266,6 +377,7 @@ async fn refuse(connection: Connection, error: &Error) {
         mut outbound,
         stream,
         inbound,
+        relay,
     } = connection;
     watch.enter(Phase::Reply);
     let Some(reply) = problem::reply(error) else {
@@ -280,6 +392,7 @@ async fn refuse(connection: Connection, error: &Error) {
             watch,
             inbound,
             outbound,
+            relay,
         })
         .await;
     }
@@ -313,6 +426,7 @@ fn hand_over(connection: Connection, permit: Permit, shard: &Shard, target: usiz
         watch,
         mut inbound,
         outbound,
+        relay,
     } = connection;
     let unread = inbound.take_unread();
     drop((watch, inbound, outbound));
@@ -327,6 +441,7 @@ fn hand_over(connection: Connection, permit: Permit, shard: &Shard, target: usiz
             session,
             unread,
             permit,
+            clients: relay.map(|relay| relay.clients),
         }));
     }
 }

@@ -95,7 +95,16 @@ impl RequestHead {
             .map(|(_, value)| self.slice(*value))
     }
 
-    fn target(&self) -> &str {
+    /// All fields, with names as they came.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields
+            .iter()
+            .map(|(name, value)| (self.slice(*name), self.slice(*value)))
+    }
+
+    /// Path and query, as [`RequestHead::path`] has it.
+    #[must_use]
+    pub fn target(&self) -> &str {
         self.rewritten
             .as_deref()
             .unwrap_or_else(|| self.text(self.target))
