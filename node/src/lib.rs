@@ -12,6 +12,7 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod disk;
+pub mod doors;
 pub mod error;
 pub mod feed;
 pub mod ftp;

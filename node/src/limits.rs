@@ -171,6 +171,10 @@ pub const RELAY_KEEPALIVE_S: u64 = 10;
 pub const RELAY_KEEPALIVE_EACH_S: u64 = 5;
 /// See [`RELAY_KEEPALIVE_S`].
 pub const RELAY_KEEPALIVES_MAX_COUNT: u32 = 3;
+/// What comes back at a time of a session that was passed on: a reply of SFTP and what is joined to it.
+pub const RELAY_PIECE_MAX_BYTES: usize = 512 << 10;
+/// What waits between a connection to another node and the session that it is of.
+pub const RELAY_PIPE_BYTES: usize = 256 << 10;
 /// When clients are told to come again that are refused because the node is cut off from the cluster.
 pub const CUT_OFF_RETRY_S: u64 = 5;
 /// How long the first start of a node waits for its cluster.

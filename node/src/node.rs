@@ -13,7 +13,7 @@ use futures::channel::mpsc as asynchronous;
 
 use crate::api::Prepared;
 use crate::auth::{self, First, Login, Registrar, RegistryFile};
-use crate::cluster::{Announcement, Cluster, Place, Us};
+use crate::cluster::{Announcement, Cluster, Peers, Place, Us};
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
 use crate::ftp::PublicAddresses;
@@ -136,6 +136,8 @@ impl Node {
         };
         let most = config.raw.connections_max as usize;
         let nodes = Admission::new(most, most);
+        let (arriving, arrived) = tokio::sync::mpsc::unbounded_channel();
+        let peers = Peers::of(&config.metadata, &registry);
         let mut requests: Vec<_> = requests.into_iter().map(Some).collect();
         let (opened, all_opened) = mpsc::channel::<Result<Opened, String>>();
         let mut threads = Vec::new();
@@ -165,6 +167,7 @@ impl Node {
                 operators: Arc::clone(&operators),
                 node_tls: node_tls.clone(),
                 nodes: Arc::clone(&nodes),
+                arriving: arriving.clone(),
                 health: Arc::clone(&health),
                 mailbox,
                 peers: senders.clone(),
@@ -205,6 +208,8 @@ impl Node {
             admission,
             shards: sftp_senders,
             logs,
+            peers,
+            arriving: arrived,
         })?;
         drop(reserved);
         cluster.announce(Announcement {

@@ -13,6 +13,7 @@ use crate::auth::{Authenticator, Login, Registrar, RegistryFile};
 use crate::cluster::Cluster;
 use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
+use crate::doors::Doors;
 use crate::feed::Feeder;
 use crate::ftp::{self, Ftp, PublicAddresses, Sessions};
 use crate::housekeeping::{Housekeeping, scrub, sum, sweep};
@@ -20,7 +21,7 @@ use crate::http::exchange::{self, TOO_MANY, resume, serve_plain, serve_tls};
 use crate::mailbox::{Mailbox, Sender};
 use crate::metrics::{Health, Via};
 use crate::net::{Acceptor, Admission, Drain, Handoff, Handshakes, Permit, Sweeper, Timeouts};
-use crate::relay::{Doors, Links};
+use crate::relay::Links;
 use crate::ring::{self, Listener};
 use crate::sftp::{self, Sftp};
 use crate::store::log::Position;
@@ -63,6 +64,8 @@ pub struct ShardParts {
     pub node_tls: Option<Arc<NodeTls>>,
     /// Connections of other nodes: each carries what clients of theirs want.
     pub nodes: Arc<Admission>,
+    /// Where sessions of SFTP and SCP go that other nodes pass on.
+    pub arriving: tokio::sync::mpsc::UnboundedSender<sftp::Arrived>,
     /// How the node is.
     pub health: Arc<Health>,
     /// Connections from other shards.
@@ -134,6 +137,7 @@ async fn live(
         operators,
         node_tls,
         nodes,
+        arriving,
         health,
         mailbox,
         peers,
@@ -194,6 +198,7 @@ async fn live(
         service: Rc::clone(&api),
         tls: node_tls,
         clients: Arc::clone(&admission),
+        sessions: arriving,
     });
     let nodes = Acceptor {
         admission: nodes,

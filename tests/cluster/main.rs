@@ -11,8 +11,12 @@ mod ftp;
 mod grow;
 mod member;
 mod nodes;
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "../rest/client.rs"]
+mod programs;
 mod registry;
 mod relay;
+mod relay_sftp;
 mod secure;
 mod ship;
 #[allow(dead_code, reason = "other tests use the rest")]

@@ -148,6 +148,27 @@ impl Login {
         AccountPrincipal::of(&found.ok_or_else(nobody)?)
     }
 
+    /// Lets in whoever has logged in on another node.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthorized`] unless the account is there and enabled; [`Error::Unavailable`] if the node is cut off from the
+    /// cluster.
+    pub fn account_numbered(&self, association: Uuid, id: u64) -> Result<AccountPrincipal, Error> {
+        self.registry.check_contact()?;
+        let registry = self.registry.current();
+        let found = registry
+            .tenant(association)
+            .zip(registry.account(association, id));
+        let found = found.map(|(tenant, account)| Found {
+            association: Arc::clone(tenant.association()),
+            account: Arc::clone(account),
+        });
+        let found = found.filter(Found::is_enabled);
+        let nobody = || Error::Unauthorized("there is no such account here, or it is disabled".to_owned());
+        AccountPrincipal::of(&found.ok_or_else(nobody)?)
+    }
+
     /// The accounts, to see whether sessions may go on.
     #[must_use]
     pub fn registry(&self) -> &Arc<super::RegistryFile> {

@@ -6,6 +6,7 @@
 mod announce;
 mod guesses;
 mod join;
+mod peers;
 mod registry;
 mod rows;
 mod session;
@@ -39,6 +40,7 @@ use crate::store::Progress;
 
 pub use self::announce::Announcement;
 pub use self::join::join;
+pub use self::peers::Peers;
 pub use self::tree::Tree;
 
 /// Where the cluster is.

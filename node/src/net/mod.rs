@@ -17,7 +17,7 @@ pub use drain::Drain;
 pub use handshake::{HandshakeError, Handshakes, greet, shake_hands};
 pub use inbound::Inbound;
 pub use outbound::Outbound;
-pub use preamble::{Preamble, Relayed, Unread};
+pub use preamble::{Preamble, Relayed, Unread, Who};
 pub use stream::Stream;
 pub use watch::{Expired, Phase, Sweeper, Timeouts, Watch};
 

@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::limits::RELAY_PREAMBLE_MAX_BYTES;
 use crate::metrics::Via;
@@ -32,6 +33,19 @@ pub enum Relayed {
         /// Whether it came by HTTPS.
         secure: bool,
     },
+    /// A session of SFTP, of somebody who has logged in. What comes back is in pieces.
+    Sftp(Who),
+    /// A session of SCP, and how that was asked for. What comes back is in pieces.
+    Scp(Who, String),
+}
+
+/// An account that somebody has logged in to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// The tenant.
+    pub association: Uuid,
+    /// The account's `Id`.
+    pub account: u64,
 }
 
 /// The bytes are no preamble that is understood here.
@@ -83,6 +97,7 @@ impl Preamble {
         match self.what {
             Relayed::Http { secure: true } => Some(Via::Https),
             Relayed::Http { secure: false } => Some(Via::Http),
+            Relayed::Sftp(_) | Relayed::Scp(..) => None,
         }
     }
 }

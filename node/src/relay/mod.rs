@@ -4,16 +4,14 @@
 //! |---|---|
 //! | `links` | connections to other nodes, and those that wait to be used again |
 //! | `http` | a request of HTTP, passed on, and its answer |
-//! | `server` | what other nodes pass on to this one |
 //!
 //! Nodes know each other by the certificates that they have for the metadata cluster. What comes from one of them goes
 //! before a [`Preamble`](crate::net::Preamble), and is checked by the node that has the files as if the client had come
-//! there itself. It is never passed on twice.
+//! there itself. It is never passed on twice. `doors` is where
+//! it comes in.
 
 mod http;
 mod links;
-mod server;
 
 pub use self::http::forward;
 pub use self::links::{Link, Links};
-pub use self::server::Doors;

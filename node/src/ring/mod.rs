@@ -20,7 +20,7 @@ pub use cache::resident;
 pub use file::File;
 pub use listener::{Listener, reserve};
 pub use runtime::{run, sleep, spawn, yield_now};
-pub use socket::Socket;
+pub use socket::{Socket, notice_loss};
 pub use unlink::unlink;
 
 #[cfg(test)]

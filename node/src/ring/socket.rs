@@ -75,14 +75,7 @@ impl Socket {
 
     /// Finds out within half a minute that the other machine is gone. Errors mean that the connection is.
     pub fn notice_loss(&self) {
-        let fd = self.poll.as_fd();
-        let _ = sockopt::set_socket_keepalive(fd, true);
-        let _ = sockopt::set_tcp_keepidle(fd, Duration::from_secs(RELAY_KEEPALIVE_S));
-        let _ = sockopt::set_tcp_keepintvl(fd, Duration::from_secs(RELAY_KEEPALIVE_EACH_S));
-        let _ = sockopt::set_tcp_keepcnt(fd, RELAY_KEEPALIVES_MAX_COUNT);
-        let most = RELAY_KEEPALIVE_S + RELAY_KEEPALIVE_EACH_S * u64::from(RELAY_KEEPALIVES_MAX_COUNT);
-        let most_ms = u32::try_from(most * 1000).unwrap_or(u32::MAX);
-        let _ = sockopt::set_tcp_user_timeout(fd, most_ms);
+        notice_loss(self.poll.as_fd());
     }
 
     /// Gives the connection away, for instance to another shard.
@@ -229,6 +222,17 @@ impl Socket {
         };
         let _ = shutdown(self.poll.as_fd(), how);
     }
+}
+
+/// Has the kernel find out within half a minute that the other machine is gone. Errors mean that the connection is.
+pub fn notice_loss(fd: BorrowedFd<'_>) {
+    let _ = sockopt::set_socket_keepalive(fd, true);
+    let _ = sockopt::set_tcp_keepidle(fd, Duration::from_secs(RELAY_KEEPALIVE_S));
+    let _ = sockopt::set_tcp_keepintvl(fd, Duration::from_secs(RELAY_KEEPALIVE_EACH_S));
+    let _ = sockopt::set_tcp_keepcnt(fd, RELAY_KEEPALIVES_MAX_COUNT);
+    let most = RELAY_KEEPALIVE_S + RELAY_KEEPALIVE_EACH_S * u64::from(RELAY_KEEPALIVES_MAX_COUNT);
+    let most_ms = u32::try_from(most * 1000).unwrap_or(u32::MAX);
+    let _ = sockopt::set_tcp_user_timeout(fd, most_ms);
 }
 
 fn flags(more: bool) -> SendFlags {

@@ -5,6 +5,7 @@
 //! | `fields`, `frames`, `packet`, `attributes`, `reply`, `pieces` | bytes to requests, replies to bytes: pure |
 //! | `host_keys`, `server`, `connection`, `wire`, `live` | SSH, on a runtime of its own |
 //! | `local`, `stream` | SFTP without SSH, for who may read `DATA` |
+//! | `relayed` | sessions that go to the node that has the files, and come from others |
 //! | `flow`, `queue` | how much a connection may ask for before it takes its answers |
 //! | `shards`, `session`, `later` | sessions, each on the shard that owns its association |
 //! | `scp` | SCP as it was before it went over SFTP |
@@ -29,6 +30,7 @@ pub mod packet;
 pub mod pieces;
 mod queue;
 mod reading;
+mod relayed;
 pub mod reply;
 pub mod scp;
 mod server;
@@ -42,5 +44,6 @@ mod writing;
 
 pub use self::host_keys::HostKeys;
 pub(crate) use self::local::{Hello, connect};
+pub use self::relayed::Arrived;
 pub use self::server::{Server, ServerParts, Settings, Ssh};
 pub use self::shards::{Sftp, Start};

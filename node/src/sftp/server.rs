@@ -11,16 +11,18 @@ use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey};
 use russh::server::run_stream;
 use russh::{MethodKind, MethodSet, Preferred, SshId, cipher, compression, kex, mac};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::connection::Connection;
 use super::flow::Flow;
 use super::host_keys::HostKeys;
 use super::live::{Connections, Live};
 use super::local;
+use super::relayed::{self, Arrived};
 use super::shards::Start;
 use super::wire::Wire;
 use crate::auth::Login;
+use crate::cluster::Peers;
 use crate::limits::{
     ACCEPT_RETRY_MS, FTP_LOGIN_FAILURE_DELAY_MS, SFTP_AUTH_TRIES_MAX_COUNT, SFTP_CHANNEL_PACKET_BYTES,
     SFTP_KEEPALIVES_MAX_COUNT, SFTP_STARTS_MAX_COUNT, SFTP_STARTS_PER_ADDRESS_MAX_COUNT, SFTP_WINDOW_BYTES,
@@ -66,6 +68,10 @@ pub struct ServerParts {
     pub shards: Vec<Sender<Start>>,
     /// Number of logs: they say which shard serves an association.
     pub logs: u8,
+    /// The way to other nodes; `None` where there are none.
+    pub peers: Option<Arc<Peers>>,
+    /// Sessions that other nodes pass on.
+    pub arriving: mpsc::UnboundedReceiver<Arrived>,
 }
 
 /// Where SSH is spoken.
@@ -88,11 +94,23 @@ pub(super) struct Shared {
     pub(super) idle_timeout: Duration,
     shards: Vec<Sender<Start>>,
     logs: u8,
+    peers: Option<Arc<Peers>>,
 }
 
 impl Shared {
-    /// Hands a session to the shard that owns its association; `false` if that takes no more.
+    /// Hands a session to the shard that owns its association, or to the node that has its files; `false` if it is not
+    /// taken.
     pub(super) fn start(&self, start: Start) -> bool {
+        if let Some(peers) = &self.peers {
+            match self.login.registry().elsewhere(&start.account.association) {
+                Ok(Some(node)) => {
+                    tokio::spawn(relayed::pass_on(Arc::clone(peers), node, start));
+                    return true;
+                }
+                Ok(None) => {}
+                Err(_) => return false,
+            }
+        }
         let log = usize::from(log_of(&start.account.association, self.logs));
         let shard = self.shards.get(log % self.shards.len().max(1));
         shard.is_some_and(|shard| shard.send(start).is_ok())
@@ -146,12 +164,14 @@ impl Server {
             idle_timeout: parts.settings.idle_timeout,
             shards: parts.shards,
             logs: parts.logs,
+            peers: parts.peers,
         });
+        let arriving = parts.arriving;
         let (stop, stopped) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("ssh".to_owned());
         let thread = thread.spawn(move || {
-            runtime.block_on(live(shared, listener, local, stopped, ended));
+            runtime.block_on(live(shared, (listener, local, arriving), stopped, ended));
             runtime.shutdown_background();
         });
         Ok(Self {
@@ -198,8 +218,11 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 async fn live(
     shared: Arc<Shared>,
-    listener: Option<TcpListener>,
-    local: UnixListener,
+    (listener, local, arriving): (
+        Option<TcpListener>,
+        UnixListener,
+        mpsc::UnboundedReceiver<Arrived>,
+    ),
     mut stopped: oneshot::Receiver<()>,
     ended: oneshot::Receiver<()>,
 ) {
@@ -209,6 +232,7 @@ async fn live(
             _ = &mut stopped => {}
             () = accept_ssh(&shared, listener) => {}
             () = local::accept(Arc::clone(&shared), local) => {}
+            () = relayed::accept(Arc::clone(&shared), arriving) => {}
         }
         let _ = ended.await;
     };

@@ -16,14 +16,15 @@ use super::wire::Wire;
 use crate::auth::AccountPrincipal;
 use crate::limits::{SFTP_CHANNEL_PACKET_BYTES, SFTP_REPLIES_JOINED_BYTES};
 
-/// Serves a session to its end. A client that asks for more than it takes answers to is not read any further.
+/// Serves a session to its end, and says its exit status. A client that asks for more than it takes answers to is not read any further.
 pub(super) async fn serve<S>(
     shared: &Shared,
     account: AccountPrincipal,
     peer: IpAddr,
     speaks: Speaks,
     stream: S,
-) where
+) -> u8
+where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let flow = Arc::new(Flow::default());
@@ -41,19 +42,20 @@ pub(super) async fn serve<S>(
         flow: Arc::clone(&flow),
     };
     if !shared.start(start) {
-        return;
+        return 1;
     }
     let (from, to) = tokio::io::split(Wire::new(stream, Arc::clone(&flow)));
     let receiving = tokio::spawn(receive(from, frames, requests, Arc::clone(&flow)));
     let mut sent = std::pin::pin!(send(to, replies, &flow));
-    tokio::select! {
-        () = &mut sent => {}
+    let status = tokio::select! {
+        status = &mut sent => status,
         () = idle(&flow, shared.idle_timeout) => {
             flow.cut();
-            sent.await;
+            sent.await
         }
-    }
+    };
     receiving.abort();
+    status
 }
 
 /// Hands requests on, to the client's last.
@@ -87,17 +89,18 @@ async fn receive<S: AsyncRead>(
 }
 
 /// Sends replies to the last, small ones together.
-async fn send<S>(mut to: WriteHalf<Wire<S>>, mut replies: Replies, flow: &Flow)
+async fn send<S>(mut to: WriteHalf<Wire<S>>, mut replies: Replies, flow: &Flow) -> u8
 where
     Wire<S>: AsyncWrite,
 {
     while let Some((reply, bytes)) = replies.next(SFTP_REPLIES_JOINED_BYTES).await {
         if to.write_all(&reply).await.is_err() {
-            return;
+            return 1;
         }
         replies.taken(bytes);
         flow.touch();
     }
     // Whoever has gone needs no end.
     let _ = to.shutdown().await;
+    u8::from(replies.exit_status() != 0 || flow.is_cut())
 }

@@ -21,7 +21,7 @@ pub use self::dialer::Dialer;
 pub use self::frame::{Decoder, Frame, FrameError, HEADER_BYTES, Kind};
 pub use self::server::{Listener, Push};
 pub(crate) use self::text::{get_text, put_text};
-pub use self::tls::{Security, TlsFiles};
+pub use self::tls::{Reader, Security, TlsFiles, Writer};
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -52,8 +52,10 @@ impl std::fmt::Debug for Security {
     }
 }
 
-pub(super) type Reader = Box<dyn AsyncRead + Send + Unpin>;
-pub(super) type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+/// What is received.
+pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
+/// What is sent.
+pub type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// Both directions of a connection, and who the certificate says is there.
 pub(super) struct Stream {
@@ -163,6 +165,22 @@ impl Security {
                 })
             }
         }
+    }
+
+    /// Secures a connection to somebody, whose certificate has to name him.
+    ///
+    /// # Errors
+    ///
+    /// It does not, or the connection broke.
+    pub async fn connect_to(&self, who: &Identity, stream: TcpStream) -> std::io::Result<(Reader, Writer)> {
+        let Self::Tls { connector, .. } = self else {
+            let Stream { reader, writer, .. } = plain(stream);
+            return Ok((reader, writer));
+        };
+        let name = who.certificate_names().into_iter().next().unwrap_or_default();
+        let name = ServerName::try_from(name).map_err(std::io::Error::other)?;
+        let (reader, writer) = tokio::io::split(connector.connect(name, stream).await?);
+        Ok((Box::new(reader), Box::new(writer)))
     }
 }
 

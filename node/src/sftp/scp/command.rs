@@ -1,7 +1,9 @@
 //! What a client runs scp for, and the lines that it sends: the protocol of rcp, of which there is no standard.
 
+use serde::{Deserialize, Serialize};
+
 /// How scp is to be run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scp {
     /// Whether files come, or go.
     pub way: Way,
@@ -16,7 +18,7 @@ pub struct Scp {
 }
 
 /// The direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Way {
     /// `-t`: from the client.
     In,
@@ -61,11 +63,28 @@ impl Scp {
             }
         }
         scp.way = way?;
-        let enough = match scp.way {
-            Way::In => scp.paths.len() == 1,
-            Way::Out => !scp.paths.is_empty(),
-        };
-        enough.then_some(scp)
+        scp.has_paths().then_some(scp)
+    }
+
+    fn has_paths(&self) -> bool {
+        match self.way {
+            Way::In => self.paths.len() == 1,
+            Way::Out => !self.paths.is_empty(),
+        }
+    }
+
+    /// As one node tells it to another.
+    #[must_use]
+    pub fn write(&self) -> String {
+        // Texts always have a JSON form.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads what another node has written; `None` if it is nothing that a client could ask for.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let scp: Self = serde_json::from_str(text).ok()?;
+        scp.has_paths().then_some(scp)
     }
 }
 

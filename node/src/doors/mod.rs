@@ -1,11 +1,19 @@
 //! What other nodes pass on to this one.
 
+mod pipe;
+
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::sync::{mpsc, oneshot};
+
+use self::pipe::pump;
 use crate::http::exchange::{self, Service, next_preamble, serve_relayed};
-use crate::net::{Admission, Inbound, Permit, Relayed, Stream, Watch, shake_hands};
+use crate::limits::RELAY_PIPE_BYTES;
+use crate::net::{Admission, Inbound, Permit, Relayed, Stream, Watch, Who, shake_hands};
 use crate::ring::Socket;
+use crate::sftp::Arrived;
 use crate::tls::{NodeTls, Session, is_node};
 
 /// Where a shard lets in what other nodes pass on.
@@ -18,6 +26,8 @@ pub struct Doors<S> {
     pub tls: Option<Arc<NodeTls>>,
     /// Who may be a client, whichever node it has come to.
     pub clients: Arc<Admission>,
+    /// Where sessions of SFTP and SCP go.
+    pub sessions: mpsc::UnboundedSender<Arrived>,
 }
 
 impl<S: Service> Doors<S> {
@@ -45,6 +55,36 @@ impl<S: Service> Doors<S> {
                 let connection = (stream, watch, inbound);
                 serve_relayed(shard, service, connection, (first, clients), permit).await;
             }
+            Relayed::Sftp(who) => {
+                self.session(who, None, first.peer, (stream, watch, inbound))
+                    .await
+            }
+            Relayed::Scp(who, scp) => {
+                self.session(who, Some(scp), first.peer, (stream, watch, inbound))
+                    .await;
+            }
+        }
+    }
+
+    /// Has a session of SFTP or SCP served where those are.
+    async fn session(
+        &self,
+        who: Who,
+        scp: Option<String>,
+        peer: SocketAddr,
+        connection: (Rc<Stream>, Rc<Watch>, Inbound),
+    ) {
+        let (pipe, stream) = tokio::io::duplex(RELAY_PIPE_BYTES);
+        let (ended, status) = oneshot::channel();
+        let arrived = Arrived {
+            who,
+            peer: peer.ip().to_canonical(),
+            scp,
+            stream,
+            ended,
+        };
+        if self.sessions.send(arrived).is_ok() {
+            pump(connection, pipe, status).await;
         }
     }
 
