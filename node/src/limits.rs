@@ -289,6 +289,10 @@ pub const FTP_SUM_WAIT_MS: u64 = 5000;
 pub const FTP_SUM_POLL_MS: u64 = 100;
 /// Ports that are tried before all count as taken.
 pub const FTP_PORTS_SOUGHT_MAX_COUNT: usize = 2048;
+/// Longest reply of another node that is not passed on line by line.
+pub const FTP_AWAY_REPLY_MAX_BYTES: usize = 64 << 10;
+/// Bytes of an upload that are passed on at a time.
+pub const FTP_AWAY_BUFFER_BYTES: usize = 60 << 10;
 /// How often, and after what pause, a port for a passive data connection is sought again when all are taken.
 pub const FTP_PORT_TRIES_MAX_COUNT: usize = 5;
 /// See [`FTP_PORT_TRIES_MAX_COUNT`].

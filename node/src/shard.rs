@@ -174,7 +174,7 @@ async fn live(
         registrar: Arc::clone(&registrar),
         prepared: Arc::clone(&prepared),
         cluster: Arc::clone(&cluster),
-        links,
+        links: Rc::clone(&links),
         config: Arc::clone(&config),
     });
     let admin = Rc::new(Admin {
@@ -193,13 +193,7 @@ async fn live(
         peers: Rc::new(peers),
         handshakes: Rc::clone(&handshakes),
     });
-    let doors = Rc::new(Doors {
-        shard: Rc::clone(&shard),
-        service: Rc::clone(&api),
-        tls: node_tls,
-        clients: Arc::clone(&admission),
-        sessions: arriving,
-    });
+    let clients = Arc::clone(&admission);
     let nodes = Acceptor {
         admission: nodes,
         drain: Rc::clone(&drain),
@@ -217,6 +211,7 @@ async fn live(
     let ftp = Rc::new(Ftp {
         store: store.clone(),
         login: Arc::clone(&login),
+        links,
         tls: tls.clone(),
         settings: config.ftp.clone(),
         public: ftp_public,
@@ -224,6 +219,14 @@ async fn live(
         handshakes,
         drain: Rc::clone(&drain),
         sessions: Sessions::default(),
+    });
+    let doors = Rc::new(Doors {
+        shard: Rc::clone(&shard),
+        service: Rc::clone(&api),
+        tls: node_tls,
+        clients,
+        ftp: Rc::clone(&ftp),
+        sessions: arriving,
     });
     ring::spawn(Ftp::look_after(Rc::downgrade(&ftp)));
     let sessions = Rc::new(Sftp {

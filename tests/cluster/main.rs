@@ -16,6 +16,7 @@ mod nodes;
 mod programs;
 mod registry;
 mod relay;
+mod relay_ftp;
 mod relay_sftp;
 mod secure;
 mod ship;

@@ -12,9 +12,13 @@ use crate::support::{Reply, Server, poll, until};
 
 /// Two nodes of a cluster with an account that logs in over FTP.
 fn two() -> (Member, Server, Server, u64) {
+    two_with(&[("relay", "127.0.0.1:0")])
+}
+
+fn two_with(settings: &[(&str, &str)]) -> (Member, Server, Server, u64) {
     let member = Member::started();
-    let first = member.node(&[]);
-    let second = member.second_node(&first, &[], None);
+    let first = member.node(settings);
+    let second = member.second_node(&first, settings, None);
     let id = ftp::account(&first, ftp::NAME, "/", "RW");
     (member, first, second, id)
 }
@@ -120,7 +124,8 @@ fn guesses_at_one_node_count_at_the_others() {
 
 #[test]
 fn files_are_on_the_node_that_the_association_was_made_on() {
-    let (member, first, second, _) = two();
+    // Without a relay between them.
+    let (member, first, second, _) = two_with(&[]);
     let node = node_of(&first);
     first.put("/a", b"1");
     for (route, body) in [
@@ -141,12 +146,15 @@ fn files_are_on_the_node_that_the_association_was_made_on() {
         );
     }
     second.upload(&[("f", "c", b"1")], None).is_problem(503);
-    let mut ftp = session(&second);
-    ftp.expect("PWD", 257);
-    let (code, text) = ftp.ask("SIZE /a");
-    assert_eq!(code, 550);
+    let mut text = String::new();
+    poll(|| {
+        let mut ftp = Ftp::connect(&second);
+        ftp.expect(&format!("USER {}", ftp::NAME), 331);
+        let (code, told) = ftp.ask(&format!("PASS {}", ftp::PASSWORD));
+        text = told;
+        code == 450
+    });
     assert!(text.contains(&format!("{node:016x}")), "{text}");
-    ftp.expect("MKD /b", 550);
     let operator = first.operator_token();
     let disabled = json!({"Enabled": false});
     // The tree of all is the cluster's, whoever is asked.

@@ -25,10 +25,14 @@ impl Pair {
     pub(crate) fn start_with(settings: &[(&str, &str)]) -> Self {
         let relay = ("relay", "127.0.0.1:0");
         let member = Member::started();
-        let home = member.node(&[relay, ("public_url", "https://home.example.com/")]);
+        let mut home = member.node(&[relay, ("public_url", "https://home.example.com/")]);
         let mut all = vec![relay];
         all.extend(settings);
-        let other = member.second_node(&home, &all, None);
+        let mut other = member.second_node(&home, &all, None);
+        // A test's member may be slow.
+        for server in [&mut home, &mut other] {
+            server.tolerate("the metadata cluster is away");
+        }
         poll(|| matches!(other.get("/nothing").status, 307 | 404));
         Self {
             home,

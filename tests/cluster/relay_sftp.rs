@@ -166,8 +166,10 @@ fn a_session_ends_when_its_account_does_and_when_a_node_goes() {
             == 200
     });
     pair.home.delete_account(id);
-    assert!(!live.wait().unwrap().success());
+    // It sees that when it wants something.
+    poll(|| std::io::Write::write_all(&mut input, b"ls\n").is_err() || live.try_wait().unwrap().is_some());
     drop(input);
+    assert!(!live.wait().unwrap().success());
     // The node that has the files is away.
     pair.home.add_account(NAME, PASSWORD, "/", "RW");
     poll(|| sftp(&pair.other, &at, "ls\n").unwrap().status.success());

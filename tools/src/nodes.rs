@@ -52,6 +52,10 @@ impl Operator {
     }
 }
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a command that shows how long ago something was"
+)]
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use self::pipe::pump;
+use crate::ftp::{self, Ftp};
 use crate::http::exchange::{self, Service, next_preamble, serve_relayed};
 use crate::limits::RELAY_PIPE_BYTES;
 use crate::net::{Admission, Inbound, Permit, Relayed, Stream, Watch, Who, shake_hands};
@@ -26,6 +27,8 @@ pub struct Doors<S> {
     pub tls: Option<Arc<NodeTls>>,
     /// Who may be a client, whichever node it has come to.
     pub clients: Arc<Admission>,
+    /// Serves sessions of FTP.
+    pub ftp: Rc<Ftp>,
     /// Where sessions of SFTP and SCP go.
     pub sessions: mpsc::UnboundedSender<Arrived>,
 }
@@ -54,6 +57,14 @@ impl<S: Service> Doors<S> {
                 let service = Rc::clone(&self.service);
                 let connection = (stream, watch, inbound);
                 serve_relayed(shard, service, connection, (first, clients), permit).await;
+            }
+            Relayed::Ftp { who, secure } => {
+                let peer = first.peer.ip().to_canonical();
+                // One too many is not answered, as on the node that it has come to.
+                if let Some(_permit) = clients.admit(peer) {
+                    let arrived = ftp::Arrived { who, peer, secure };
+                    ftp::serve_relayed(Rc::clone(&self.ftp), arrived, (stream, watch, inbound)).await;
+                }
             }
             Relayed::Sftp(who) => {
                 self.session(who, None, first.peer, (stream, watch, inbound))

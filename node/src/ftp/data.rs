@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::channel::mpsc;
 use futures::future::{Either, select};
 use rustls::server::ServerConfig;
 
@@ -51,7 +52,7 @@ pub(super) async fn open(
 ) -> Result<Rc<Socket>, Reply> {
     let connected = async {
         match plan {
-            Plan::None => Err(Reply::new(425, "Send EPSV, PASV, EPRT or PORT first")),
+            Plan::None => Err(no_plan()),
             Plan::Passive(listener) => accept(&listener, ends.peer).await,
             // What went wrong is not told: it would make a scanner of us.
             Plan::Active(address) => Socket::connect(ends.local, address)
@@ -88,6 +89,22 @@ async fn accept(listener: &Listener, peer: IpAddr) -> Result<Socket, Reply> {
     }
 }
 
+pub(super) fn no_plan() -> Reply {
+    Reply::new(425, "Send EPSV, PASV, EPRT or PORT first")
+}
+
+/// The reply to a transfer whose data connection is gone before its time.
+pub(super) fn broken(data: &Data, abort: &Abort) -> Reply {
+    if abort.is_raised() {
+        aborted()
+    } else if data.was_cut_off() {
+        let text = "The data connection ended without close_notify: it may have been cut off";
+        Reply::new(426, text)
+    } else {
+        Reply::new(426, "The data connection broke")
+    }
+}
+
 pub(super) fn aborted() -> Reply {
     Reply::new(426, "The transfer was aborted")
 }
@@ -97,6 +114,32 @@ pub(super) struct Security {
     pub(super) config: Arc<ServerConfig>,
     /// Whether it has to resume the control connection's session.
     pub(super) resumption_required: bool,
+}
+
+/// Where the data connections of a session come from whose client is on another node.
+pub(super) struct Door(pub(super) mpsc::UnboundedSender<Opened>);
+
+/// A data connection to that node: the other end of it, and what ends it early.
+pub(super) struct Opened {
+    pub(super) socket: Socket,
+    pub(super) abort: Rc<Abort>,
+}
+
+impl Door {
+    /// Makes the connection.
+    pub(super) fn open(&self, ends: Ends, abort: &Rc<Abort>) -> Result<Rc<Socket>, Reply> {
+        let failed = |_| Reply::new(425, "The data connection cannot be opened");
+        let (ours, socket) = Socket::pair(SocketAddr::new(ends.peer, 0)).map_err(failed)?;
+        let opened = Opened {
+            socket,
+            abort: Rc::clone(abort),
+        };
+        // If nobody takes it, its end is closed, which the transfer sees.
+        let _ = self.0.unbounded_send(opened);
+        let ours = Rc::new(ours);
+        abort.attach(&ours);
+        Ok(ours)
+    }
 }
 
 /// Which way bytes go.
@@ -115,7 +158,7 @@ pub(super) enum Way {
 pub(super) struct Data {
     inbound: Inbound,
     outbound: Outbound,
-    via: Via,
+    pub(super) via: Via,
     /// Bytes of the transfer so far.
     pub(super) moved: u64,
     way: Way,

@@ -32,6 +32,31 @@ impl Reply {
         }
     }
 
+    /// Reads a reply from the front of `bytes`, as [`Reply::write`] writes it, with its length; `None`: it is not complete, or
+    /// none. One with code 421 ends the connection.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<(Self, usize)> {
+        let (mut lines, mut at) = (Vec::new(), 0);
+        while let Some(length) = bytes.get(at..).and_then(|rest| memchr::memchr(b'\n', rest)) {
+            let line = String::from_utf8_lossy(bytes.get(at..at + length)?).into_owned();
+            let line = line.trim_end_matches('\r');
+            at += length + 1;
+            let code = line.get(..3).and_then(|code| code.parse().ok());
+            match (code, line.get(3..4)) {
+                (Some(code), Some(" ")) => {
+                    lines.push(line.get(4..).unwrap_or_default().to_owned());
+                    let last = code == 421;
+                    return Some((Self { code, lines, last }, at));
+                }
+                (Some(_), Some("-")) if lines.is_empty() => {
+                    lines.push(line.get(4..).unwrap_or_default().to_owned());
+                }
+                _ => lines.push(line.strip_prefix(' ').unwrap_or(line).to_owned()),
+            }
+        }
+        None
+    }
+
     /// The connection ends with it.
     #[must_use]
     pub fn and_close(mut self) -> Self {
@@ -109,6 +134,32 @@ pub fn quoted(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replies_are_read_as_they_are_written() {
+        for reply in [
+            Reply::new(226, "Stored"),
+            Reply::new(213, ""),
+            Reply::new(421, "The end").and_close(),
+            Reply::lines(
+                250,
+                vec!["Listing /a".into(), "size=1; 250 a".into(), "End".into()],
+            ),
+            Reply::lines(
+                211,
+                vec!["211 b".into(), String::new(), " c".into(), "End".into()],
+            ),
+        ] {
+            let mut bytes = Vec::new();
+            reply.write(&mut bytes);
+            for cut in 0..bytes.len() {
+                assert_eq!(Reply::read(&bytes[..cut]), None);
+            }
+            let length = bytes.len();
+            bytes.extend_from_slice(b"200 the next");
+            assert_eq!(Reply::read(&bytes), Some((reply, length)));
+        }
+    }
 
     #[test]
     fn no_text_can_end_a_reply_or_begin_another() {

@@ -15,6 +15,7 @@ use crate::limits::{
     FTP_PORT_RETRY_MS, FTP_PORT_TRIES_MAX_COUNT, FTP_PORTS_SOUGHT_MAX_COUNT, FTP_SESSION_CHECK_MS,
 };
 use crate::net::{Drain, Handshakes, Sweeper, Watch};
+use crate::relay::Links;
 use crate::ring::{self, Listener};
 use crate::store::Store;
 use crate::tls::Tls;
@@ -44,6 +45,8 @@ pub struct Ftp {
     pub store: Store,
     /// Accounts.
     pub login: Arc<Login>,
+    /// The way to other nodes.
+    pub links: Rc<Links>,
     /// Certificates.
     pub tls: Option<Arc<Tls>>,
     /// The operator's decisions.

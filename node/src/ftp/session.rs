@@ -10,9 +10,10 @@ use futures::future::{Either, select};
 
 use super::abort::Abort;
 use super::address::six_numbers;
+use super::away::{Away, is_own};
 use super::command::{Command, Epsv};
 use super::control::Control;
-use super::data::{Ends, Plan};
+use super::data::{Door, Ends, Plan};
 use super::line::Event;
 use super::reply::Reply;
 use super::server::{Ftp, Handle};
@@ -41,14 +42,20 @@ pub(super) struct Session {
     pub(super) account: Option<AccountPrincipal>,
     pub(super) handle: Rc<Handle>,
     pub(super) handshakes: Option<FtpHandshakes>,
-    failures: u32,
-    since: Instant,
+    /// Where the files are, if that is on another node.
+    pub(super) away: Option<Away>,
+    /// Where data connections come from, if the client is on another node.
+    pub(super) door: Option<Door>,
+    pub(super) failures: u32,
+    pub(super) since: Instant,
 }
 
 /// What a command leads to.
 pub(super) enum Done {
     /// A reply.
     Reply(Reply),
+    /// The client has been answered.
+    Told,
     /// The end of the connection, without a word: the outcome is unknown.
     Silence,
 }
@@ -98,6 +105,8 @@ pub async fn serve(ftp: Rc<Ftp>, socket: Socket, permit: Permit, implicit: bool)
         account: None,
         handle,
         handshakes,
+        away: None,
+        door: None,
         failures: 0,
         since: clock::monotonic(),
     };
@@ -132,53 +141,78 @@ impl Session {
         if self.control.reply(&greeting).await.is_err() {
             return;
         }
+        self.go_on().await;
+    }
+
+    /// Takes commands until the session ends.
+    pub(super) async fn go_on(&mut self) {
         loop {
-            let reply = match self.next().await {
-                Some(reply) => reply,
-                None => return,
-            };
-            if self.control.reply(&reply).await.is_err() || reply.closes() {
-                return;
+            match self.next().await {
+                Done::Reply(reply) => {
+                    if self.control.reply(&reply).await.is_err() || reply.closes() {
+                        return;
+                    }
+                }
+                Done::Told => {}
+                Done::Silence => return,
             }
         }
     }
 
-    /// The reply to the next line; `None`: the connection ends.
-    async fn next(&mut self) -> Option<Reply> {
+    /// Does what the next line asks for.
+    async fn next(&mut self) -> Done {
         if let Some(last) = self.last_word() {
-            return Some(last);
+            return last.into();
         }
         let phase = if self.state.is_logged_in() {
             Phase::Command
         } else {
             Phase::Login
         };
-        let event = match self.control.next(phase).await {
+        let next = match &mut self.away {
+            None => self.control.next(phase).await,
+            Some(away) => {
+                let (next, unasked) = (pin!(self.control.next(phase)), pin!(away.unasked()));
+                match select(next, unasked).await {
+                    Either::Left((next, _)) => next,
+                    Either::Right((last, _)) => return last.into(),
+                }
+            }
+        };
+        let event = match next {
             Ok(Some(event)) => event,
-            Err(Error::Timeout(_)) => return Some(Reply::new(421, "You were idle for too long").and_close()),
+            Err(Error::Timeout(_)) => {
+                return Reply::new(421, "You were idle for too long").and_close().into();
+            }
             // Who was woken for it is told why; who has gone does not hear it.
-            Ok(None) | Err(_) => return self.last_word(),
+            Ok(None) | Err(_) => return self.last_word().map_or(Done::Silence, Done::from),
         };
         let line = match event {
             Event::Line(line) => line,
-            Event::TooLong => return Some(Reply::new(500, "The line is too long")),
-            Event::Endless => return Some(Reply::new(421, "The line has no end").and_close()),
+            Event::TooLong => return Reply::new(500, "The line is too long").into(),
+            Event::Endless => return Reply::new(421, "The line has no end").and_close().into(),
         };
         let step = match Command::parse(&line) {
-            Ok(command) => self.state.take(command),
+            Ok(command) if self.away.is_some() && !is_own(&command) => {
+                return self.ask_away(&command, &line).await;
+            }
+            Ok(command) => {
+                if let Some(away) = &mut self.away {
+                    away.note(&command);
+                }
+                self.state.take(command)
+            }
             Err(reply) => Step::Answer(reply),
         };
         match step {
             Step::Answer(reply) => {
                 if !self.state.is_logged_in() && self.account.take().is_some() {
                     self.handle.belongs_to(None);
+                    self.away = None;
                 }
-                Some(reply)
+                reply.into()
             }
-            Step::Work(command, context) => match self.work(command, context).await {
-                Done::Reply(reply) => Some(reply),
-                Done::Silence => None,
-            },
+            Step::Work(command, context) => self.work(command, context).await,
         }
     }
 
@@ -225,6 +259,10 @@ impl Session {
         metrics::logged_in(self.protocol().into(), &answer);
         match answer {
             Ok(account) => {
+                if let Err(error) = self.go_away(&account).await {
+                    self.state.login_failed();
+                    return error.into();
+                }
                 self.state.logged_in(account.may_write);
                 self.handle.belongs_to(Some(account.clone()));
                 self.account = Some(account);
@@ -264,17 +302,11 @@ impl Session {
                 self.handshakes = Some(handshakes);
                 self.state.secured();
                 self.account = None;
+                self.away = None;
                 self.handle.belongs_to(None);
-                self.answered().await
+                // What AUTH leads to is a handshake and no reply.
+                Done::Told
             }
-            None => Done::Silence,
-        }
-    }
-
-    /// Goes on to the next line: what AUTH leads to is a handshake and no reply.
-    async fn answered(&mut self) -> Done {
-        match Box::pin(self.next()).await {
-            Some(reply) => Done::Reply(reply),
             None => Done::Silence,
         }
     }

@@ -170,7 +170,7 @@ impl Session {
         })
     }
 
-    fn inward(&self) -> Way {
+    pub(super) fn inward(&self) -> Way {
         Way::In {
             lenient: self.ftp.settings.lenient,
         }
@@ -200,7 +200,7 @@ impl Session {
         let done = match &end {
             Ok(()) => "whole".to_owned(),
             Err(Done::Reply(reply)) => reply.code().to_string(),
-            Err(Done::Silence) => "unknown".to_owned(),
+            Err(Done::Silence | Done::Told) => "unknown".to_owned(),
         };
         tracing::info!(
             target: "transfer",
@@ -227,33 +227,35 @@ impl Session {
         let plan = std::mem::take(&mut self.plan);
         let security = self.security(way)?;
         let ftp = Rc::clone(&self.ftp);
-        let opening = data::open(plan, self.ends, ftp.settings.data_timeout, abort);
-        let socket = self.mind(opening, abort).await?;
+        let socket = match &self.door {
+            Some(door) => door.open(self.ends, abort)?,
+            None => {
+                let opening = data::open(plan, self.ends, ftp.settings.data_timeout, abort);
+                self.mind(opening, abort).await?
+            }
+        };
+        let via = self.protocol().into();
         if self.control.reply(&Reply::new(150, intro)).await.is_err() {
             return Err(Done::Silence);
         }
         let working = async {
             let started = Data::start(socket, &ftp.sweeper, &ftp.handshakes, security, way).await;
             let mut data = started?;
+            data.via = via;
             let worked = work(&mut data, abort).await;
             data.end().await;
             *moved = data.moved;
             match worked {
                 Ok(()) => Ok(()),
-                Err(Error::Disconnected) if abort.is_raised() => Err(data::aborted().into()),
-                Err(Error::Disconnected) if data.was_cut_off() => {
-                    let text = "The data connection ended without close_notify: it may have been cut off";
-                    Err(Reply::new(426, text).into())
-                }
-                Err(Error::Disconnected) => Err(Reply::new(426, "The data connection broke").into()),
+                Err(Error::Disconnected) => Err(data::broken(&data, abort).into()),
                 Err(error) => Err(error.into()),
             }
         };
         self.mind(working, abort).await
     }
 
-    fn security(&self, way: Way) -> Result<Option<Security>, Done> {
-        if !self.state.is_protected() {
+    pub(super) fn security(&self, way: Way) -> Result<Option<Security>, Done> {
+        if !self.state.is_protected() || self.door.is_some() {
             return Ok(None);
         }
         let config = self.handshakes.as_ref().map(|handshakes| match way {

@@ -3,6 +3,7 @@
 mod accept;
 mod admission;
 mod drain;
+pub mod frames;
 mod handshake;
 mod inbound;
 mod outbound;

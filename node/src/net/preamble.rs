@@ -33,6 +33,13 @@ pub enum Relayed {
         /// Whether it came by HTTPS.
         secure: bool,
     },
+    /// A session of FTP, of somebody who has logged in, in frames both ways.
+    Ftp {
+        /// Who.
+        who: Who,
+        /// Whether it is over TLS.
+        secure: bool,
+    },
     /// A session of SFTP, of somebody who has logged in. What comes back is in pieces.
     Sftp(Who),
     /// A session of SCP, and how that was asked for. What comes back is in pieces.
@@ -97,7 +104,7 @@ impl Preamble {
         match self.what {
             Relayed::Http { secure: true } => Some(Via::Https),
             Relayed::Http { secure: false } => Some(Via::Http),
-            Relayed::Sftp(_) | Relayed::Scp(..) => None,
+            Relayed::Ftp { .. } | Relayed::Sftp(_) | Relayed::Scp(..) => None,
         }
     }
 }

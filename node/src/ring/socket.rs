@@ -8,7 +8,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, shutdown, sockopt};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, recv, send, sendmsg,
+    shutdown, sockopt,
+};
 
 use super::poll::Pollable;
 use crate::limits::{RELAY_KEEPALIVE_EACH_S, RELAY_KEEPALIVE_S, RELAY_KEEPALIVES_MAX_COUNT};
@@ -56,6 +59,22 @@ impl Socket {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Two sockets that are connected to each other, within this process; both say that `peer` is at the other side.
+    ///
+    /// # Errors
+    /// Descriptors ran out.
+    pub fn pair(peer: SocketAddr) -> io::Result<(Self, Self)> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (one, other) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        let socket = |fd| {
+            Ok::<_, io::Error>(Self {
+                poll: Pollable::new(fd)?,
+                peer,
+            })
+        };
+        Ok((socket(one)?, socket(other)?))
     }
 
     /// The address on this side.

@@ -157,6 +157,24 @@ impl State {
         self.protected
     }
 
+    /// Whether a command moves bytes over a data connection.
+    #[must_use]
+    pub fn has_data_connection(&self, command: &Command) -> bool {
+        has_data_connection(command)
+    }
+
+    /// Why nothing may be transferred as things are.
+    #[must_use]
+    pub fn bars(&self, command: &Command) -> Option<Reply> {
+        let in_the_clear = self.policy.tls == TlsPolicy::Required && !self.protected;
+        (in_the_clear && has_data_connection(command)).then(|| {
+            Reply::new(
+                521,
+                "This server transfers nothing in the clear: send PROT P first",
+            )
+        })
+    }
+
     /// Takes the next command.
     pub fn take(&mut self, command: Command) -> Step {
         let context = self.context(&command);
@@ -208,11 +226,8 @@ impl State {
                 "This server opens no connections to clients: use EPSV or PASV",
             );
         }
-        if required && !self.protected && has_data_connection(command) {
-            return reply(
-                521,
-                "This server transfers nothing in the clear: send PROT P first",
-            );
+        if let Some(barred) = self.bars(command) {
+            return Some(barred);
         }
         match command {
             Command::Pass(_) if self.named().is_none() => reply(503, "Send USER first"),
