@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use filegrid_bench::figures::{number, spread};
-use filegrid_bench::process::{cpu_seconds, settled};
+use loadtest::process::{cpu_seconds, settled};
 
 /// Measures a running FTP server.
 #[derive(Debug, Parser)]

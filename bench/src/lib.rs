@@ -1,4 +1,3 @@
 //! What the programs that measure have in common.
 
 pub mod figures;
-pub mod process;

@@ -9,7 +9,7 @@ mod report;
 use std::net::SocketAddr;
 
 use clap::Parser;
-use filegrid_bench::process::{cpu_seconds, settled};
+use loadtest::process::{cpu_seconds, settled};
 
 use crate::connection::{Job, run};
 use crate::report::Figures;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use filegrid_bench::process;
+use loadtest::process;
 use tokio::task::JoinSet;
 
 /// The columns.

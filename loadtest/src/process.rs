@@ -1,4 +1,4 @@
-//! The server's process, and what it costs.
+//! A process on this machine, and what it costs.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub fn cpu_seconds(pid: u32) -> Result<f64, String> {
 /// # Errors
 ///
 /// If there is no such process.
-#[allow(clippy::disallowed_methods, reason = "a benchmark may sleep")]
+#[allow(clippy::disallowed_methods, reason = "what measures may sleep")]
 pub fn settled(pid: u32) -> Result<f64, String> {
     loop {
         let before = cpu_seconds(pid)?;
