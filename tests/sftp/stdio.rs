@@ -64,6 +64,35 @@ fn openssh_runs_it_as_a_server() {
     assert_eq!(server.get("/d/y").body, bytes);
 }
 
+/// A reply that is in the pipe is read, although the program has nothing to do by then.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test's thread may sleep")]
+fn a_reply_can_be_read_however_late() {
+    let server = server();
+    let mut child = begin(server.data(), NAME);
+    for request in 0..3_u32 {
+        let ask = if request == 0 {
+            vec![0, 0, 0, 5, 1, 0, 0, 0, 3]
+        } else {
+            // STAT of the root.
+            let mut stat = vec![0, 0, 0, 10, 17];
+            stat.extend_from_slice(&request.to_be_bytes());
+            stat.extend_from_slice(b"\0\0\0\x01/");
+            stat
+        };
+        child.stdin.as_mut().unwrap().write_all(&ask).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        let out = child.stdout.as_mut().unwrap();
+        let mut length = [0; 4];
+        out.read_exact(&mut length).unwrap();
+        let mut reply = vec![0; u32::from_be_bytes(length) as usize];
+        out.read_exact(&mut reply).unwrap();
+        assert_eq!(reply[0], if request == 0 { 2 } else { 105 });
+    }
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
 #[test]
 fn who_may_not_is_told_why() {
     let mut server = server();

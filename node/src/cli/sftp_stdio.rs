@@ -1,13 +1,14 @@
 //! `filegrid sftp-stdio`: a session of SFTP on standard input and output, for who may read `DATA`.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown};
 use std::os::fd::AsFd;
 
 use clap::Args;
 
 use crate::config::Config;
+use crate::limits::SFTP_PACKET_MAX_BYTES;
 use crate::sftp::{Hello, connect};
 
 /// Options of `sftp-stdio`.
@@ -37,10 +38,24 @@ pub fn sftp_stdio(config: &Config, session: &SftpStdio) -> Result<(), String> {
     let mut to_node = stream.try_clone().map_err(failed)?;
     std::thread::spawn(move || {
         // Whatever ends the input, the node is told that there is no more.
-        let _ = io::copy(&mut input, &mut to_node);
+        let _ = pass_on(&mut input, &mut to_node);
         let _ = to_node.shutdown(Shutdown::Write);
     });
-    io::copy(&mut &stream, &mut output).map(drop).map_err(failed)
+    pass_on(&mut &stream, &mut output).map_err(failed)
+}
+
+/// Copies to the end. `io::copy` would have the kernel splice, and while that waits for a socket it keeps the pipe that it
+/// writes to locked: whoever reads that waits for what is there already.
+fn pass_on(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; SFTP_PACKET_MAX_BYTES];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => to.write_all(buffer.get(..read).unwrap_or_default())?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn duplicate(of: &impl AsFd) -> io::Result<File> {
