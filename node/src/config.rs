@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use filegrid_meta::wire::{Identity, identities_of};
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::Place;
@@ -407,8 +408,12 @@ fn metadata(raw: &Raw) -> Result<Place, String> {
         &raw.metadata_tls_key,
         raw.metadata_plain_text,
     );
+    let certificate = raw.metadata_tls_certificate.as_str();
+    let ours = (!certificate.is_empty()).then(|| identities_of(Path::new(certificate)));
+    let ours = ours.transpose().map_err(named)?.unwrap_or_default();
     Ok(Place::Members {
         members,
+        node: ours.iter().find_map(Identity::node_id),
         cluster: raw.metadata_cluster.clone(),
         security: security.map_err(named)?,
     })

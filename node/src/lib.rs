@@ -33,4 +33,5 @@ pub mod send;
 pub mod sftp;
 pub mod shard;
 pub mod store;
+mod tenants;
 pub mod tls;

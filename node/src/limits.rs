@@ -108,6 +108,8 @@ pub const SHIP_MAX_BYTES: usize = 256 << 10;
 pub const SHIP_EVERY_MS: u64 = 25;
 /// Rows sent at a time to a cluster that lacks them: with the longest names and files of the most pieces, still a command.
 pub const COPY_MAX_ROWS: usize = 256;
+/// How often a shard looks whether the registry has given its logs an association, or ends one.
+pub const TENANTS_LOOK_MS: u64 = 250;
 /// Rows compared with the cluster's at a time: some milliseconds of a shard, in which nothing is shipped.
 pub const COMPARE_ROWS: usize = 2000;
 /// Rows of one run: as many are fetched when one differs.
@@ -175,6 +177,11 @@ pub const RELAY_KEEPALIVES_MAX_COUNT: u32 = 3;
 pub const RELAY_PIECE_MAX_BYTES: usize = 512 << 10;
 /// What waits between a connection to another node and the session that it is of.
 pub const RELAY_PIPE_BYTES: usize = 256 << 10;
+/// After the copy of the registry was written, the next one waits so many times as long: with 100,000 accounts, that is some
+/// 50 MB, what changes meanwhile goes with it, instead of the disk being kept busy.
+pub const REGISTRY_SAVE_REST_FACTOR: u32 = 4;
+/// But no longer than this: a node that is killed starts by a copy that is older by so much.
+pub const REGISTRY_SAVE_REST_MAX_MS: u64 = 2000;
 /// When clients are told to come again that are refused because the node is cut off from the cluster.
 pub const CUT_OFF_RETRY_S: u64 = 5;
 /// How long the first start of a node waits for its cluster.

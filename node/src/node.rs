@@ -390,8 +390,12 @@ fn no_ring(error: std::io::Error) -> String {
 fn next_state(config: &Config) -> Result<State, String> {
     let disk: Rc<dyn Disk> = Rc::new(RealDisk);
     let (data, logs) = (config.data.clone(), config.shards);
+    let wanted = match &config.metadata {
+        Place::Members { node, .. } => *node,
+        Place::Embedded(_) => None,
+    };
     let run = ring::run(None, || async move {
-        let state = State::next(&disk, &data, logs).await?;
+        let state = State::next(&disk, &data, logs, wanted).await?;
         for log in 0..state.logs {
             let directory = log_directory(&data, log);
             for directory in [directory.clone(), directory.join("blobs")] {

@@ -26,6 +26,7 @@ use crate::ring::{self, Listener};
 use crate::sftp::{self, Sftp};
 use crate::store::log::Position;
 use crate::store::{Opening, Owner, OwnerRequest, Shared, Spawn, Store, log_directory};
+use crate::tenants::Tenants;
 use crate::tls::{NodeTls, Tls};
 
 /// What a shard is made from.
@@ -177,6 +178,7 @@ async fn live(
         links: Rc::clone(&links),
         config: Arc::clone(&config),
     });
+    let tenants_of = Arc::clone(&cluster);
     let admin = Rc::new(Admin {
         store: store.clone(),
         registrar: Arc::clone(&registrar),
@@ -261,6 +263,7 @@ async fn live(
         owners.iter().map(|(log, _)| *log).collect(),
     ));
     ring::spawn(sum(store.clone()));
+    ring::spawn(Tenants::new(owners.clone(), tenants_of, Arc::clone(&registrar)).attend());
     if config.raw.scrub_mib_s > 0 {
         let bytes_s = (u64::from(config.raw.scrub_mib_s) << 20) / u64::from(config.shards.max(1));
         ring::spawn(scrub(store.clone(), bytes_s));

@@ -66,7 +66,16 @@ pub const COMPARE_PAGE_MAX_BYTES: usize = 256 << 10;
 pub const LOST_MAX_COUNT: usize = 100_000;
 /// Entries marked lost in one command, or shown on one page.
 pub const LOST_PAGE_MAX_COUNT: usize = 1000;
+/// Header of a backup: the name of the cluster and two numbers.
+pub const BACKUP_HEADER_MAX_BYTES: usize = 4096;
+/// Backups that a member makes at a time: each keeps old rows on the disk.
+pub const BACKUPS_MAX_COUNT: usize = 2;
+/// A backup of which nothing was asked for so long is given up.
+pub const BACKUP_SILENT_MAX_S: u64 = 60;
+/// Entries of one page of what an operator asks for: some 2 KiB each at most.
+pub const OPERATOR_PAGE_MAX_COUNT: usize = 1000;
 
+const _: () = assert!(OPERATOR_PAGE_MAX_COUNT * 4 * DESCRIPTION_MAX_BYTES < FRAME_MAX_BYTES);
 const _: () = assert!(BARE_NAMES_MAX_COUNT >= ACCOUNTS_MAX_COUNT);
 
 /// Length of a segment of the Raft log: made in some 10 ms when it is needed, holds 100 of the largest entries.

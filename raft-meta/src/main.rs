@@ -71,7 +71,7 @@ fn run(cli: Cli) -> Result<(), String> {
             let written = write_ports(&config.data, serving.port(), Some(probes.port()));
             written.map_err(|error| format!("cannot write ports.json: {error}"))?;
         }
-        let probes = probes.map(|probes| tokio::spawn(probes.serve(member.clone())));
+        let probes = probes.map(|probes| tokio::spawn(probes.serve(serving.nodes().clone())));
         tracing::info!(
             "member {} of cluster {}, port {}",
             config.id,

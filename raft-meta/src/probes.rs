@@ -13,8 +13,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::clock;
 use crate::limits::{PROBE_HEAD_MAX_BYTES, PROBE_TIMEOUT_S, PROBES_MAX_COUNT};
-use crate::raft::{Member, Status};
+use crate::nodes::Nodes;
+use crate::raft::Status;
+use crate::store::ProducerShown;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -47,11 +50,16 @@ impl Probes {
     }
 
     /// Answers until it is dropped.
-    pub async fn serve(self, member: Member) {
-        self.serve_by(move || member.status()).await;
+    pub async fn serve(self, nodes: Nodes) {
+        self.serve_by(move || Seen {
+            status: nodes.member().status(),
+            producers: nodes.store().producers(),
+            now_ms: clock::now_ms(),
+        })
+        .await;
     }
 
-    async fn serve_by(self, status: impl Fn() -> Status + Clone + Send + Sync + 'static) {
+    async fn serve_by(self, seen: impl Fn() -> Seen + Clone + Send + Sync + 'static) {
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -60,11 +68,11 @@ impl Probes {
             };
             match accepted {
                 Ok((stream, _)) if connections.len() < PROBES_MAX_COUNT => {
-                    let status = status.clone();
+                    let seen = seen.clone();
                     let patience = Duration::from_secs(PROBE_TIMEOUT_S);
                     // Who goes away or is too slow asks again.
                     connections.spawn(async move {
-                        let _ = tokio::time::timeout(patience, answer(stream, &status)).await;
+                        let _ = tokio::time::timeout(patience, answer(stream, &seen)).await;
                     });
                 }
                 Ok(_) => {}
@@ -75,10 +83,10 @@ impl Probes {
     }
 }
 
-async fn answer(mut stream: TcpStream, status: &impl Fn() -> Status) -> std::io::Result<()> {
+async fn answer(mut stream: TcpStream, seen: &impl Fn() -> Seen) -> std::io::Result<()> {
     let mut head = Vec::new();
     let (code, kind, body, allow, bodiless) = loop {
-        match route(&head, status) {
+        match route(&head, seen) {
             Some(answer) => break answer,
             None if head.len() >= PROBE_HEAD_MAX_BYTES => {
                 break (
@@ -113,7 +121,7 @@ async fn answer(mut stream: TcpStream, status: &impl Fn() -> Status) -> std::io:
 type Answer = (&'static str, &'static str, String, bool, bool);
 
 /// The answer to a request; `None` while its head is not complete.
-fn route(head: &[u8], status: &impl Fn() -> Status) -> Option<Answer> {
+fn route(head: &[u8], seen: &impl Fn() -> Seen) -> Option<Answer> {
     let mut fields = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut fields);
     match request.parse(head) {
@@ -132,14 +140,14 @@ fn route(head: &[u8], status: &impl Fn() -> Status) -> Option<Answer> {
     if !matches!(request.method, Some("GET" | "HEAD")) {
         return Some(("405 Method Not Allowed", PLAIN, String::new(), true, false));
     }
-    let status = status();
+    let seen = seen();
     let (code, kind, body) = match path {
-        "/metrics" => match text(status) {
+        "/metrics" => match text(seen) {
             Ok(text) => ("200 OK", OPEN_METRICS, text),
             Err(_) => ("500 Internal Server Error", PLAIN, String::new()),
         },
         "/livez" => ("200 OK", PLAIN, "ok\n".to_owned()),
-        _ => match reason(&status) {
+        _ => match reason(&seen.status) {
             None => ("200 OK", PLAIN, "ok\n".to_owned()),
             Some(why) => ("503 Service Unavailable", PLAIN, format!("{why}\n")),
         },
@@ -158,21 +166,65 @@ fn reason(status: &Status) -> Option<&'static str> {
     (status.leader == Some(status.id) && is_cut_off).then_some("most members do not answer")
 }
 
-fn text(status: Status) -> Result<String, fmt::Error> {
+fn text(seen: Seen) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("filegrid");
-    registry.register_collector(Box::new(Snapshot(status)));
+    registry.register_collector(Box::new(seen));
     let mut out = String::new();
     prometheus_client::encoding::text::encode(&mut out, &registry)?;
     Ok(out)
 }
 
 /// A member at one moment.
-#[derive(Debug)]
-struct Snapshot(Status);
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    status: Status,
+    producers: Vec<ProducerShown>,
+    now_ms: i64,
+}
 
-impl Collector for Snapshot {
+impl Seen {
+    /// How far the logs of the nodes have come.
+    fn encode_producers(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        type Value = fn(&ProducerShown, i64) -> Option<u64>;
+        let all: [(&str, &str, Value); 4] = [
+            (
+                "producer_applied_changes",
+                "Sequence applied of a log of a node",
+                |of, _| Some(of.known.applied),
+            ),
+            (
+                "producer_lag_milliseconds",
+                "By how much the cluster may be behind a log",
+                ProducerShown::behind_ms,
+            ),
+            (
+                "producer_silent_milliseconds",
+                "How long ago something of a log was applied here",
+                |of, _| of.heard_ms,
+            ),
+            (
+                "producer_rejected_changes",
+                "Changes of a log that were rejected: more than none is an alarm",
+                |of, _| Some(of.known.rejected),
+            ),
+        ];
+        for (name, help, value) in all {
+            let mut family = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for producer in &self.producers {
+                if let Some(value) = value(producer, self.now_ms) {
+                    let (node, log) = (format!("{:016x}", producer.node), producer.log.to_string());
+                    let labels = [("node", node.as_str()), ("log", log.as_str())];
+                    ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Collector for Seen {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
-        let Self(status) = self;
+        let status = &self.status;
         let leads = status.leader == Some(status.id);
         for (name, help, value) in [
             (
@@ -232,6 +284,7 @@ impl Collector for Snapshot {
                 ConstGauge::new(known).encode(entries.encode_family(&[("member", id.as_str())])?)?;
             }
         }
+        self.encode_producers(&mut to)?;
         let mut build = to.encode_descriptor("build_info", "The version", None, MetricType::Gauge)?;
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         ConstGauge::new(1_u64).encode(build.encode_family(&version)?)
@@ -241,6 +294,7 @@ impl Collector for Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Producer;
 
     fn leading() -> Status {
         Status {
@@ -251,10 +305,17 @@ mod tests {
         }
     }
 
+    fn seen(status: &Status) -> Seen {
+        Seen {
+            status: status.clone(),
+            ..Seen::default()
+        }
+    }
+
     async fn start() -> (SocketAddr, tokio::task::JoinHandle<()>) {
         let probes = Probes::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = probes.address;
-        (address, tokio::spawn(probes.serve_by(leading)))
+        (address, tokio::spawn(probes.serve_by(|| seen(&leading()))))
     }
 
     async fn ask(address: SocketAddr, request: &[u8]) -> String {
@@ -266,8 +327,7 @@ mod tests {
     }
 
     fn code(head: &[u8], status: &Status) -> Option<&'static str> {
-        let status = status.clone();
-        Some(route(head, &move || status.clone())?.0)
+        Some(route(head, &|| seen(status))?.0)
     }
 
     #[test]
@@ -279,7 +339,7 @@ mod tests {
                 quorum_ms,
                 ..leading()
             };
-            (code(ready, &status), text(status).unwrap())
+            (code(ready, &status), text(seen(&status)).unwrap())
         };
         for (leader, quorum_ms, is_ready) in [
             (Some(1), Some(QUORUM_SILENT_MAX_MS), true),
@@ -298,6 +358,38 @@ mod tests {
             let line = format!("\nfilegrid_ready {}\n", u8::from(is_ready));
             assert!(text.contains(&line), "{text}");
         }
+    }
+
+    #[test]
+    fn how_far_nodes_are_is_told_by_log() {
+        let known = Producer {
+            epoch: 1,
+            applied: 12,
+            as_of_ms: 40,
+            rejected: 2,
+            ..Producer::default()
+        };
+        let seen = Seen {
+            producers: vec![ProducerShown {
+                node: 0xc0_ffee,
+                log: 3,
+                known,
+                heard_ms: None,
+            }],
+            now_ms: 100,
+            ..Seen::default()
+        };
+        let text = text(seen).unwrap();
+        let labels = "{node=\"0000000000c0ffee\",log=\"3\"}";
+        for (name, value) in [
+            ("applied_changes", 12),
+            ("lag_milliseconds", 60),
+            ("rejected_changes", 2),
+        ] {
+            let line = format!("\nfilegrid_producer_{name}{labels} {value}\n");
+            assert!(text.contains(&line), "{line} in {text}");
+        }
+        assert!(!text.contains("silent_milliseconds{"), "{text}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::host::{Host, take};
 use crate::machine::Machine;
 use crate::nodes::Nodes;
+use crate::operators::Operators;
 use crate::raft::Member;
 use crate::store::Store;
 
@@ -36,10 +37,8 @@ impl Serving {
         let machine: Arc<dyn Machine> = Arc::clone(&store) as _;
         let mut made = None;
         let host = Host::start(config, lock, machine, |member| {
-            Arc::new(
-                made.insert(Nodes::new(member.clone(), Arc::clone(&store)))
-                    .clone(),
-            )
+            let nodes = made.insert(Nodes::new(member.clone(), Arc::clone(&store)));
+            Arc::new(Operators::new(nodes.clone(), &config.cluster))
         })
         .await?;
         let nodes = made.unwrap_or_else(|| Nodes::new(host.member().clone(), store));

@@ -8,6 +8,7 @@ use filegrid_tree::{Change, DirRow, FileRow, Id, Op, Protocol, Row, lookup};
 use serde_json::{Value, json};
 
 use crate::member::{Member, event_of, tree_with};
+use crate::operator::PATIENCE;
 use crate::support::{Server, poll};
 
 const EVERY_SECOND: &[(&str, &str)] = &[("metadata_compare_s", "1")];
@@ -228,7 +229,7 @@ fn nothing_differs_while_files_are_made_moved_and_deleted() {
     assert!(lost(&server).is_empty());
 }
 
-/// Copies a directory with all that is below.
+/// Copies a directory with all that is below, but sockets.
 fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -236,8 +237,59 @@ fn copy(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             std::fs::create_dir(&target).unwrap();
             copy(&entry.path(), &target);
-        } else {
+        } else if entry.file_type().unwrap().is_file() {
             std::fs::copy(entry.path(), &target).unwrap();
         }
     }
+}
+
+#[test]
+fn an_operator_has_a_node_compare_now() {
+    let member = Member::started();
+    let operator = member.operator();
+    // By itself it compares every ten minutes.
+    let mut server = member.node(&[]);
+    server.announce("the metadata cluster had other rows than this node");
+    server.announce("the metadata cluster knows files or directories that this node has lost");
+    server.put("/a", b"1");
+    let last = event_of(&server.json(&server.token, "/api/mkdir", &json!({"Params": "/b"})));
+    let before = tree_with(&server, last);
+    let meddler = Meddler {
+        member: &member,
+        event: last,
+        association: association(&server),
+    };
+    let root = meddler.directory("/");
+    meddler.does(vec![
+        Op::Remove {
+            directory: root,
+            name: "b".to_owned(),
+            released: Vec::new(),
+        },
+        Op::put(root, "ghost", file(7)),
+    ]);
+    let fsck = |nodes: &[u64]| member.wait(operator.fsck(nodes, PATIENCE));
+    let found = fsck(&[last.node]);
+    let sum = |found: &Value, what: &str| {
+        let logs = found["logs"].as_array().unwrap().iter();
+        logs.map(|log| log[what].as_u64().unwrap()).sum::<u64>()
+    };
+    assert!(found.failed);
+    assert_eq!((sum(&found.json, "sent"), sum(&found.json, "lost")), (1, 1));
+    let lost = member.wait(operator.lost()).json;
+    assert_eq!(
+        (&lost[0]["path"], lost.as_array().unwrap().len()),
+        (&json!("/ghost"), 1)
+    );
+    // What is lost stays so until something else is there.
+    let found = fsck(&[]);
+    assert!(found.failed);
+    assert_eq!((sum(&found.json, "sent"), sum(&found.json, "lost")), (0, 1));
+    server.put("/ghost", b"new");
+    let found = fsck(&[]);
+    assert!(!found.failed, "{}", found.text);
+    // What is there now, and what was the ghost.
+    assert_eq!(sum(&found.json, "rows"), before.len() as u64 + 1);
+    assert_eq!(member.wait(operator.lost()).json, json!([]));
+    member.refuses(operator.fsck(&[9], std::time::Duration::ZERO), "0000000000000009");
 }

@@ -5,12 +5,14 @@
 
 mod away;
 mod compare;
+mod example;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../ftp/client.rs"]
 mod ftp;
 mod grow;
 mod member;
 mod nodes;
+mod operator;
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "../rest/client.rs"]
 mod programs;
@@ -18,6 +20,7 @@ mod registry;
 mod relay;
 mod relay_ftp;
 mod relay_sftp;
+mod restore;
 mod secure;
 mod ship;
 #[allow(dead_code, reason = "other tests use the rest")]

@@ -77,6 +77,25 @@ impl Member {
         Reply::decode(&self.runtime.block_on(answered).unwrap().answer).unwrap()
     }
 
+    /// What becomes of something that talks to it.
+    pub(crate) fn wait<T>(&self, asked: impl Future<Output = Result<T, String>>) -> T {
+        self.runtime.block_on(asked).unwrap()
+    }
+
+    /// Demands that something that talks to it fails, and says so.
+    pub(crate) fn refuses<T>(&self, asked: impl Future<Output = Result<T, String>>, named: &str) {
+        let why = self.runtime.block_on(asked).err().unwrap();
+        assert!(why.contains(named), "{why}");
+    }
+
+    pub(crate) fn data(&self) -> &Path {
+        &self.config.data
+    }
+
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.config.listen.as_ref().unwrap().address
+    }
+
     /// One with data that is there already, which runs.
     pub(crate) fn on(data: &Path) -> Self {
         let mut member = Self::new();
@@ -87,7 +106,7 @@ impl Member {
 
     /// What a node has for it in `metadata_members`.
     pub(crate) fn name(&self) -> String {
-        format!("1@{}", self.config.listen.as_ref().unwrap().address)
+        format!("1@{}", self.address())
     }
 
     /// A node that goes to this member.

@@ -1,6 +1,6 @@
 //! What the cluster knows of its nodes, and what an operator does with them.
 
-use filegridctl::cluster::Operator;
+use filegridctl::operator::Operator;
 use filegridctl::settings;
 use serde_json::{Value, json};
 

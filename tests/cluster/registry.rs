@@ -313,3 +313,40 @@ fn a_node_that_lost_its_copy_has_the_registry_from_its_own_member() {
     assert_eq!(accounts[0]["id"], id);
     assert_eq!(server.get("/a").text(), "1");
 }
+
+#[test]
+fn of_two_first_starts_at_once_one_makes_the_first_association() {
+    use filegrid::auth::first_registry;
+    use filegrid::cluster::{Place, join};
+
+    let member = Member::started();
+    let place = Place::Members {
+        members: filegrid_meta::config::members(&[member.name()]).unwrap(),
+        node: None,
+        cluster: "filegrid".to_owned(),
+        security: filegrid_meta::wire::Security::Plain,
+    };
+    let both = std::sync::Barrier::new(2);
+    let start = |node| {
+        let first = || {
+            // Both have seen a cluster that has nothing.
+            both.wait();
+            first_registry(1)
+        };
+        join(&place, node, first).unwrap()
+    };
+    let (one, other) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| start(8));
+        (start(7), other.join().unwrap())
+    });
+    let made: Vec<_> = [&one, &other]
+        .iter()
+        .filter_map(|(_, first)| first.clone())
+        .collect();
+    assert_eq!(made.len(), 1, "one tells its keys");
+    assert!(made[0].operator_token.is_some());
+    for (registry, _) in [one, other] {
+        let keys: Vec<_> = registry.tenants().map(|of| of.association().key).collect();
+        assert_eq!(keys, [made[0].keys.association]);
+    }
+}

@@ -1,42 +1,27 @@
-//! What an operator asks of the members.
+//! The members: how they are, and changes of them.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use filegrid_meta::raft::{Client, MembersError, Status};
-use filegrid_meta::wire::{Destination, Dialer, Identity};
+use filegrid_meta::operators::{PRODUCERS, Producers, REJECTED};
+use filegrid_meta::raft::{MembersError, Status};
+use filegrid_meta::store::{RejectedPage, RejectedShown};
+use filegrid_meta::wire::Destination;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
+use crate::operator::Operator;
 use crate::report::Report;
-use crate::settings::Settings;
 
 /// How long a member may take to say how it is, connecting included.
 const STATUS_PATIENCE_S: u64 = 5;
 /// How long a change may take. A new member gets all rows in that time: some 100 MiB a second.
 const CHANGE_PATIENCE_S: u64 = 300;
 
-/// An operator, who talks to the members.
-pub struct Operator {
-    pub(crate) client: Client,
-    settings: Settings,
-}
-
 /// What a member says of itself, or why it does not.
 type Told = (Destination, Result<Status, String>);
 
 impl Operator {
-    /// One who reaches the members so.
-    #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        let us = Identity::operator("operator");
-        let dialer = Dialer::new(&settings.cluster, us, settings.security.clone());
-        Self {
-            client: Client::new(dialer, settings.members.clone()),
-            settings,
-        }
-    }
-
     /// How the members are.
     ///
     /// # Errors
@@ -44,7 +29,45 @@ impl Operator {
     /// If none answers: why.
     pub async fn status(&self) -> Result<Report, String> {
         let (view, told) = self.view().await?;
-        Ok(show(&self.settings.cluster, &view, &told))
+        let mut report = show(&self.settings.cluster, &view, &told);
+        // How the members are is told also while no member can say how far the nodes are.
+        let patience = Duration::from_secs(STATUS_PATIENCE_S);
+        match tokio::time::timeout(patience, self.ask(PRODUCERS, &())).await {
+            Ok(Ok(producers)) => add_producers(&mut report, &producers),
+            Ok(Err(why)) => add_unknown(&mut report, &why),
+            Err(_) => add_unknown(&mut report, "no member leads, or none answers"),
+        }
+        Ok(report)
+    }
+
+    /// The changes of nodes that were rejected, with the reasons.
+    ///
+    /// # Errors
+    ///
+    /// If no member answers: why.
+    pub async fn rejected(&self) -> Result<Report, String> {
+        let mut all: Vec<RejectedShown> = Vec::new();
+        let mut after = Vec::new();
+        loop {
+            let page: RejectedPage = self.ask_behind(REJECTED, after).await?;
+            all.extend(page.entries);
+            match page.next {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        let text = all.iter().map(|of| {
+            format!(
+                "node {:016x} log {} change {}: {}\n",
+                of.node, of.log, of.sequence, of.reason
+            )
+        });
+        let json = all.iter().map(|of| {
+            json!({
+                "node": format!("{:016x}", of.node), "log": of.log, "sequence": of.sequence, "reason": of.reason,
+            })
+        });
+        Ok(Report::new(text.collect(), json.collect::<Vec<_>>().into()))
     }
 
     /// Adds a member that votes. Done again, it goes on where it was given up.
@@ -90,7 +113,7 @@ impl Operator {
 
     /// The cluster as the member sees it that knows most, and what each one says of itself.
     async fn view(&self) -> Result<(Status, Vec<Told>), String> {
-        let mut told = self.ask(self.settings.members.clone()).await;
+        let mut told = self.ask_each(self.settings.members.clone()).await;
         let Some(view) = newest(&told) else {
             let whys = told.iter().filter_map(|(at, told)| {
                 let why = told.as_ref().err()?;
@@ -107,14 +130,14 @@ impl Operator {
                 address: member.address.clone(),
             })
         });
-        let others = self.ask(others.collect()).await;
+        let others = self.ask_each(others.collect()).await;
         told.retain(|(at, told)| told.is_ok() || !others.iter().any(|(other, _)| other.member == at.member));
         told.extend(others);
         let view = newest(&told).unwrap_or(view);
         Ok((view, told))
     }
 
-    async fn ask(&self, members: Vec<Destination>) -> Vec<Told> {
+    async fn ask_each(&self, members: Vec<Destination>) -> Vec<Told> {
         let patience = Duration::from_secs(STATUS_PATIENCE_S);
         join_all(members.into_iter().map(async |member| {
             let status = match tokio::time::timeout(patience, self.client.status(&member)).await {
@@ -142,10 +165,7 @@ async fn patiently(change: impl Future<Output = Result<(), MembersError>>, late:
 }
 
 fn done(text: String, what: &str, id: u64) -> Report {
-    Report {
-        text: text + "\n",
-        json: json!({ what: id }),
-    }
+    Report::new(text + "\n", json!({ what: id }))
 }
 
 fn show(cluster: &str, view: &Status, told: &[Told]) -> Report {
@@ -178,10 +198,59 @@ fn show(cluster: &str, view: &Status, told: &[Told]) -> Report {
         let _ = writeln!(text, "member {} at {}: {votes}, {how}", member.id, member.address);
         members.push(shown);
     }
-    Report {
+    Report::new(
         text,
-        json: json!({ "cluster": cluster, "term": view.term, "leader": view.leader, "members": members }),
+        json!({ "cluster": cluster, "term": view.term, "leader": view.leader, "members": members }),
+    )
+}
+
+/// How far the nodes are, and what is wrong with that.
+fn add_producers(report: &mut Report, told: &Producers) {
+    let (mut nodes, mut alarms) = (Vec::new(), Vec::new());
+    for of in &told.producers {
+        let behind_ms = of.behind_ms(told.now_ms);
+        let node = format!("{:016x}", of.node);
+        // Text in memory cannot fail.
+        let _ = writeln!(
+            report.text,
+            "node {node} log {}: {} changes applied, {}, {}",
+            of.log,
+            of.known.applied,
+            behind_ms.map_or("nothing told yet".to_owned(), |ms| format!(
+                "{} behind",
+                seconds(ms)
+            )),
+            of.heard_ms.map_or("not heard of yet".to_owned(), |ms| format!(
+                "heard {} ago",
+                seconds(ms)
+            )),
+        );
+        nodes.push(json!({
+            "node": node, "log": of.log, "applied": of.known.applied, "behindMs": behind_ms, "heardMs": of.heard_ms,
+            "rejected": of.known.rejected,
+        }));
+        if of.known.rejected > 0 {
+            let rejected = of.known.rejected;
+            alarms.push(format!(
+                "{rejected} changes of node {node}, log {}, were rejected: cluster rejected tells why",
+                of.log
+            ));
+        }
     }
+    for alarm in &alarms {
+        let _ = writeln!(report.text, "ALARM: {alarm}");
+    }
+    put(&mut report.json, "nodes", nodes.into());
+    put(&mut report.json, "alarms", alarms.into());
+}
+
+fn add_unknown(report: &mut Report, why: &str) {
+    let _ = writeln!(report.text, "how far the nodes are cannot be told: {why}");
+    put(&mut report.json, "nodesError", why.into());
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
 }
 
 fn put(to: &mut Value, key: &str, value: Value) {

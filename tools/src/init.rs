@@ -58,10 +58,10 @@ pub fn init(directory: &Path, members: &[String], cluster: &str) -> Result<Repor
         "Bring each member its directory and start it there, such as:\n  \
          cd {first} && filegrid-meta --config filegrid-meta.toml\n"
     );
-    Ok(Report {
+    Ok(Report::new(
         text,
-        json: json!({ "authority": directory.join("authority.pem"), "directories": made }),
-    })
+        json!({ "authority": directory.join("authority.pem"), "directories": made }),
+    ))
 }
 
 /// Makes one more certificate.
@@ -71,10 +71,41 @@ pub fn init(directory: &Path, members: &[String], cluster: &str) -> Result<Repor
 /// See [`Authority::certify`].
 pub fn certificate(authority: &Authority, identity: &Identity) -> Result<Report, String> {
     let made = authority.certify(identity)?;
-    Ok(Report {
-        text: format!("made {}\n", made.display()),
-        json: json!({ "directories": [made] }),
-    })
+    Ok(Report::new(
+        format!("made {}\n", made.display()),
+        json!({ "directories": [made] }),
+    ))
+}
+
+/// Makes a certificate for a node, with a configuration if it is known where the members are. One that has no identity yet
+/// takes its own from it.
+///
+/// # Errors
+///
+/// See [`Authority::certify`].
+pub fn node(authority: &Authority, directory: &Path, id: &str) -> Result<Report, String> {
+    let operator = directory.join(OPERATOR).join("filegridctl.toml");
+    let known = match std::fs::read_to_string(&operator) {
+        Ok(text) => Some(text.parse::<toml::Table>()),
+        Err(_) => None,
+    };
+    let known = known.transpose();
+    let known = known.map_err(|error| format!("{}: {error}", operator.display()))?;
+    let made = authority.certify(&Identity::node(id))?;
+    let mut text = format!("made {}\n", made.display());
+    if let Some(known) = known {
+        let settings: toml::Table = known
+            .into_iter()
+            .map(|(key, value)| (format!("metadata_{key}"), value))
+            .collect();
+        write_new(&made.join("filegrid.toml"), &settings.to_string())?;
+        text += &format!(
+            "Bring node {id} its directory and start it there, such as:\n  \
+             cd {} && filegrid --config filegrid.toml\n",
+            made.display()
+        );
+    }
+    Ok(Report::new(text, json!({ "directories": [made], "node": id })))
 }
 
 /// What members and the operator are told alike.

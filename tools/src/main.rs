@@ -8,8 +8,16 @@ use filegridctl::cli::Cli;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.run() {
-        Ok(report) if cli.json => println!("{}", report.json),
-        Ok(report) => print!("{}", report.text),
+        Ok(report) => {
+            if cli.json {
+                println!("{}", report.json);
+            } else {
+                print!("{}", report.text);
+            }
+            if report.failed {
+                return ExitCode::FAILURE;
+            }
+        }
         Err(why) => {
             if cli.json {
                 eprintln!("{}", serde_json::json!({ "error": why }));

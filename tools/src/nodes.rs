@@ -8,7 +8,7 @@ use filegrid_meta::nodes::{DRAIN, DrainRequest, NodeStatus, ROSTER, read_roster}
 use filegrid_meta::wire::{CallError, Refusal};
 use serde_json::json;
 
-use crate::cluster::Operator;
+use crate::operator::Operator;
 use crate::report::Report;
 
 /// How long a member may take to answer.
@@ -41,10 +41,8 @@ impl Operator {
         match answer {
             Ok(_) => {
                 let word = if drained { "drained" } else { "not drained" };
-                Ok(Report {
-                    text: format!("node {node:016x} is {word}\n"),
-                    json: json!({ "id": format!("{node:016x}"), "drained": drained }),
-                })
+                let json = json!({ "id": format!("{node:016x}"), "drained": drained });
+                Ok(Report::new(format!("node {node:016x} is {word}\n"), json))
             }
             Err(CallError::Refused(Refusal::BadRequest(why))) => Err(why),
             Err(error) => Err(error.to_string()),
@@ -98,8 +96,5 @@ fn show(nodes: &[NodeStatus], now_ms: i64) -> Report {
     if nodes.is_empty() {
         text.push_str("there are no nodes yet\n");
     }
-    Report {
-        text,
-        json: json!({ "nodes": all }),
-    }
+    Report::new(text, json!({ "nodes": all }))
 }

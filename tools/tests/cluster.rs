@@ -4,10 +4,11 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{self, Output};
 
 use filegrid_meta::config::{self, Overrides};
 use filegrid_meta::serve::Serving;
+use filegrid_meta::store::Command;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -127,7 +128,7 @@ fn refusal(output: &Output) -> String {
 }
 
 fn call(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_filegridctl"));
+    let mut command = process::Command::new(env!("CARGO_BIN_EXE_filegridctl"));
     command.args(arguments).output().unwrap()
 }
 
@@ -214,7 +215,7 @@ fn who_is_no_operator_changes_nothing() {
     );
     let config = world.of("operator/filegridctl.toml");
     let with = |directory: &Path, command: &[&str]| {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_filegridctl"));
+        let mut program = process::Command::new(env!("CARGO_BIN_EXE_filegridctl"));
         program
             .args(["--json", "--config", config.to_str().unwrap(), "cluster"])
             .args(command);
@@ -317,5 +318,127 @@ fn nodes_are_listed_and_only_those_that_are_known_are_drained() {
     assert!(unknown.contains("00c0ffee00c0ffee"), "{unknown}");
     let wrong = refusal(&node(&["undrain", "here"]));
     assert!(wrong.contains("00c0ffee00c0ffee"), "{wrong}");
+    world.stop();
+}
+
+impl World {
+    /// Has the cluster let a node in, as one that starts does.
+    fn node_comes(&self, node: u64) {
+        let joins = filegrid_meta::registry::Command::TakeOver {
+            node,
+            rows: Vec::new(),
+            is_all: true,
+            if_empty: true,
+        };
+        for command in [Command::Registry(joins), Command::Enter { node, logs: 1 }] {
+            let command = command.encode().unwrap();
+            let done = self.serving[0].member().propose(&command);
+            self.runtime.block_on(done).unwrap();
+        }
+    }
+
+    /// What a command says that is not about the cluster's members.
+    fn tells(&self, arguments: &[&str]) -> Value {
+        let output = self.command(arguments);
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Output {
+        let config = self.of("operator/filegridctl.toml");
+        let mut all = vec!["--json", "--config", config.to_str().unwrap()];
+        all.extend(arguments);
+        call(&all)
+    }
+}
+
+#[test]
+fn associations_and_their_users_are_made_and_changed() {
+    let world = World::start();
+    let early = refusal(&world.command(&["association", "create", "early"]));
+    assert!(early.contains("no node has come"), "{early}");
+    world.node_comes(7);
+    let (seven, eight) = ("0000000000000007", "0000000000000008");
+    let made = world.tells(&["association", "create", "Acme", "--wait", "0"]);
+    assert_eq!((&made["home"], &made["created"]), (&seven.into(), &true.into()));
+    // The next is given to the node that has fewer.
+    world.node_comes(8);
+    let other = world.tells(&["association", "create", "Other", "--wait", "0"]);
+    assert_eq!(other["home"], eight);
+    let key = made["associationKey"].as_str().unwrap();
+    for _ in 0..2 {
+        let own = "00000000-0000-4000-8000-000000000001";
+        let again = [
+            "association",
+            "create",
+            "Own",
+            "--key",
+            own,
+            "--home",
+            seven,
+            "--wait",
+            "0",
+        ];
+        assert_eq!(world.tells(&again)["home"], seven);
+    }
+    let unknown = ["association", "create", "x", "--home", "00000000000000ff"];
+    let unknown = refusal(&world.command(&unknown));
+    assert!(unknown.contains(seven) && unknown.contains(eight), "{unknown}");
+    assert_eq!(world.tells(&["association", "list"]).as_array().unwrap().len(), 3);
+    let renamed = world.tells(&["association", "update", key, "--name", "Acme Ltd"]);
+    assert_eq!(renamed["name"], "Acme Ltd");
+
+    let create = [
+        "api-user",
+        "create",
+        key,
+        "--scopes",
+        "file.list file.read",
+        "--root",
+        "/in",
+    ];
+    let keys = world.tells(&create);
+    let access_key = keys["accessKey"].as_str().unwrap();
+    assert!(keys["secretKey"].as_str().unwrap().starts_with("sk_"));
+    let rotated = world.tells(&["api-user", "rotate", key, access_key]);
+    assert_ne!(rotated["secretKey"], keys["secretKey"]);
+    let update = ["api-user", "update", key, access_key, "--scopes", "all"];
+    let scopes = world.tells(&update)["scopes"].clone();
+    assert!(scopes.as_str().unwrap().contains("file.delete"), "{scopes}");
+    assert_eq!(
+        world.tells(&["api-user", "disable", key, access_key])["enabled"],
+        false
+    );
+    assert_eq!(
+        world.tells(&["api-user", "enable", key, access_key])["enabled"],
+        true
+    );
+    let listed = world.tells(&["api-user", "list", key]);
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert!(listed[0].get("secretKey").is_none());
+    assert_eq!(world.tells(&["account", "list", key]), serde_json::json!([]));
+    for (wrong, named) in [
+        (
+            &["api-user", "create", key, "--scopes", "all", "--root", "/.."][..],
+            "Root",
+        ),
+        (&["api-user", "delete", key, "AK_nobody"], "AK_nobody"),
+        (
+            &["association", "show", "00000000-0000-4000-8000-0000000000ff"],
+            "does not exist",
+        ),
+        (&["association", "delete", key], "disable it first"),
+    ] {
+        let refused = refusal(&world.command(wrong));
+        assert!(refused.contains(named), "{refused}");
+    }
+    world.tells(&["api-user", "delete", key, access_key]);
+    assert_eq!(world.tells(&["association", "disable", key])["enabled"], false);
+    // Its node is no more.
+    assert_eq!(
+        world.tells(&["association", "delete", key, "--force"])["deleted"],
+        true
+    );
+    assert_eq!(world.tells(&["association", "list"]).as_array().unwrap().len(), 2);
     world.stop();
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, Once};
 use std::time::Duration;
 
-use filegrid::auth::FirstKeys;
+use filegrid::auth::UserKeys;
 use filegrid::config::{self, Overrides};
 use filegrid::node;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ pub(crate) const LOGIN: &str = "--user anna --password horse";
 /// A running node with its data, and an account for FTP and SFTP.
 pub(crate) struct Node {
     node: Option<node::Node>,
-    keys: FirstKeys,
+    keys: UserKeys,
     token: String,
     directory: tempfile::TempDir,
 }
@@ -140,7 +140,7 @@ impl Node {
     }
 
     pub(crate) fn keys(&self) -> String {
-        let FirstKeys {
+        let UserKeys {
             association,
             access_key,
             secret_key,

@@ -1,56 +1,18 @@
-//! New API users, and the registry of a first start.
+//! The registry of a first start.
 
-use filegrid_meta::registry::{Command, NewUser, Registry, Scopes};
+use filegrid_meta::registry::{Command, Registry, Scopes};
+use filegrid_meta::secret::{UserKeys, new_user};
 use uuid::Uuid;
 
-use super::{keys, operator, secret};
-
-/// The keys of a new user. The secret is known here and nowhere else.
-#[derive(Debug, Clone)]
-pub struct FirstKeys {
-    /// AssociationKey.
-    pub association: Uuid,
-    /// AccessKey.
-    pub access_key: String,
-    /// SecretKey.
-    pub secret_key: String,
-}
+use super::{keys, operator};
 
 /// What a first start makes, shown once.
 #[derive(Debug, Clone)]
 pub struct First {
     /// Keys of the first API user.
-    pub keys: FirstKeys,
+    pub keys: UserKeys,
     /// Opens the operator's API; `None` where another token does.
     pub operator_token: Option<String>,
-}
-
-/// A command that makes an API user with new keys. Hashes, so it takes some 20 ms.
-///
-/// # Errors
-///
-/// If the system gives no random bytes.
-pub(crate) fn new_user(
-    association: Uuid,
-    scopes: Scopes,
-    root: &str,
-    description: &str,
-) -> Result<(Command, FirstKeys), String> {
-    let access_key = format!("AK_{}", secret::random_text(15)?);
-    let secret_key = secret::new_key()?;
-    let user = NewUser {
-        access_key: access_key.clone(),
-        secret_hash: secret::hash(&secret_key)?,
-        scopes,
-        root: root.to_owned(),
-        description: description.to_owned(),
-    };
-    let keys = FirstKeys {
-        association,
-        access_key,
-        secret_key,
-    };
-    Ok((Command::CreateUser { association, user }, keys))
 }
 
 /// A registry with one association and one user who may do everything.

@@ -4,8 +4,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use filegrid_meta::registry::{Command, Registry, SigningKey};
-
-use super::secret::random_text;
+use filegrid_meta::secret::random_text;
 
 /// A command that publishes a new key, to sign as soon as the registry lets it.
 pub(super) fn publish(registry: &Registry, now_s: u64) -> Result<Command, String> {

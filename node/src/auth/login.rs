@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use filegrid_meta::secret;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::guesses::Guesses;
 use super::pool::Pool;
 use super::registry::RegistryFile;
-use super::{secret, token};
+use super::token;
 use crate::clock;
 use crate::error::Error;
 

@@ -14,7 +14,6 @@ mod operator;
 mod pool;
 mod registrar;
 mod registry;
-mod secret;
 mod token;
 
 #[cfg(test)]
@@ -24,11 +23,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use filegrid_meta::registry::{Scope, Scopes};
+pub use filegrid_meta::secret::UserKeys;
 
 pub use self::account::AccountPrincipal;
-pub use self::first::first_registry;
-pub(crate) use self::first::new_user;
-pub use self::first::{First, FirstKeys};
+pub use self::first::{First, first_registry};
 pub use self::guesses::Guesses;
 pub(crate) use self::inbox::{Asked, ask, waiting as waiting_changes};
 pub use self::login::Login;

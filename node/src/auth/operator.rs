@@ -3,8 +3,9 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use filegrid_meta::registry::{Command, Registry};
+use filegrid_meta::secret;
 
-use super::{secret, token};
+use super::token;
 use crate::error::Error;
 
 /// A new token, and the command that puts it in the place of the one before.

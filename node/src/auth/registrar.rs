@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use filegrid_meta::registry::{Command, Outcome, Refusal, Registry, Scopes, UserChange};
+use filegrid_meta::registry::{Command, Outcome, Refusal, Registry, Scopes};
+use filegrid_meta::secret::{self, UserKeys, new_user};
 use futures::future::BoxFuture;
 use uuid::Uuid;
 
-use super::first::{FirstKeys, new_user};
 use super::pool::Pool;
 use super::registry::RegistryFile;
-use super::{keys, operator, secret};
+use super::{keys, operator};
 use crate::error::Error;
 use crate::limits::REGISTRY_CHANGES_WAITING_MAX_COUNT;
 
@@ -111,7 +111,7 @@ impl Registrar {
         scopes: Scopes,
         root: String,
         description: String,
-    ) -> Result<FirstKeys, Error> {
+    ) -> Result<UserKeys, Error> {
         let make = move || new_user(association, scopes, &root, &description);
         let (command, keys) = self.pool.run(make).await?.map_err(Error::Internal)?;
         self.submit(command).await.map(|_| keys)
@@ -123,18 +123,10 @@ impl Registrar {
     ///
     /// As for [`Registrar::submit`].
     pub async fn rotate_secret(&self, association: Uuid, access_key: &str) -> Result<String, Error> {
-        let secret = secret::new_key().map_err(Error::Internal)?;
-        let change = UserChange {
-            secret_hash: Some(self.hash(secret.clone()).await?),
-            ..UserChange::default()
-        };
         let access_key = access_key.to_owned();
-        let update = Command::UpdateUser {
-            association,
-            access_key,
-            change,
-        };
-        self.submit(update).await.map(|_| secret)
+        let made = self.pool.run(move || secret::rotate(association, &access_key));
+        let (command, keys) = made.await?.map_err(Error::Internal)?;
+        self.submit(command).await.map(|_| keys.secret_key)
     }
 
     /// Demands the operator's token of an `Authorization` field.

@@ -16,10 +16,13 @@ use uuid::Uuid;
 
 use crate::clock;
 use crate::error::Error;
-use crate::limits::{CUT_OFF_RETRY_S, REGISTRY_CONFIRMED_SAVE_MS};
+use crate::limits::{
+    CUT_OFF_RETRY_S, REGISTRY_CONFIRMED_SAVE_MS, REGISTRY_SAVE_REST_FACTOR, REGISTRY_SAVE_REST_MAX_MS,
+};
 use crate::private;
 
-/// How often it is looked whether the copy is behind. One that is large takes longer to write than that.
+/// How often it is looked whether the copy is behind. One that is large is written less often: see
+/// [`REGISTRY_SAVE_REST_FACTOR`].
 const SAVE_INTERVAL: Duration = Duration::from_millis(100);
 /// Version of the file's layout.
 const FORMAT: u32 = 1;
@@ -208,6 +211,7 @@ impl RegistryFile {
         let keep = move || {
             let mut said = None;
             while let Some(file) = weak.upgrade() {
+                let begun = clock::monotonic();
                 let failed = file.save().err();
                 if failed != said {
                     if let Some(error) = &failed {
@@ -216,7 +220,9 @@ impl RegistryFile {
                     said = failed;
                 }
                 drop(file);
-                std::thread::sleep(SAVE_INTERVAL);
+                let rest = begun.elapsed() * REGISTRY_SAVE_REST_FACTOR;
+                let rest = rest.min(Duration::from_millis(REGISTRY_SAVE_REST_MAX_MS));
+                std::thread::sleep(rest.max(SAVE_INTERVAL));
             }
         };
         std::thread::Builder::new()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use filegrid_meta::registry::{AccountChange, Command, Edit, NewAccount, Outcome, Registry, UserChange};
+use filegrid_meta::secret::{self, new_user};
 use futures::executor::block_on;
 use futures::future::BoxFuture;
 use uuid::Uuid;
@@ -17,7 +18,7 @@ struct World {
     data: tempfile::TempDir,
     registry: Arc<RegistryFile>,
     login: Arc<Login>,
-    keys: FirstKeys,
+    keys: UserKeys,
 }
 
 fn world(lifetime_s: u64) -> World {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use filegrid_meta::registry::{ApiUser, Registry, Scope, Scopes};
+use filegrid_meta::secret::random_text;
 use filegrid_tree::TreePath;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,6 @@ use uuid::Uuid;
 
 use super::keys;
 use super::registry::RegistryFile;
-use super::secret::random_text;
 use crate::clock;
 use crate::error::Error;
 use crate::limits::{TOKEN_MAX_BYTES, TOKENS_MAX_COUNT};

@@ -5,9 +5,10 @@ mod sftp_stdio;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use filegrid_meta::secret::new_user;
 use uuid::Uuid;
 
-use crate::auth::{self, First, FirstKeys, Scopes};
+use crate::auth::{self, First, Scopes, UserKeys};
 use crate::config::{self, Config, Overrides};
 
 pub use self::sftp_stdio::{SftpStdio, sftp_stdio};
@@ -114,7 +115,7 @@ pub fn add_user(config: &Config, user: &AddUser) -> Result<(), String> {
         (None, Some(only), None) => only,
         _ => return Err("there is not one association: name it with --association".to_owned()),
     };
-    let (command, keys) = auth::new_user(association, scopes, &user.root, "")?;
+    let (command, keys) = new_user(association, scopes, &user.root, "")?;
     let asked = auth::ask(&config.data, &command).map_err(|error| error.to_string())?;
     print_keys(&keys);
     tell(asked);
@@ -157,7 +158,7 @@ fn print_operator_token(token: &str) {
 
 /// Prints the keys of a new user, each on a line of its own.
 #[allow(clippy::print_stdout, reason = "this is what was asked for")]
-fn print_keys(keys: &FirstKeys) {
+fn print_keys(keys: &UserKeys) {
     println!("AssociationKey: {}", keys.association);
     println!("AccessKey: {}", keys.access_key);
     println!("SecretKey: {}", keys.secret_key);
@@ -165,7 +166,7 @@ fn print_keys(keys: &FirstKeys) {
 
 /// Prints a line that uploads, ready to paste.
 #[allow(clippy::print_stdout, reason = "this is what was asked for")]
-pub fn print_first_upload(keys: &FirstKeys, http: std::net::SocketAddr) {
+pub fn print_first_upload(keys: &UserKeys, http: std::net::SocketAddr) {
     println!(
         "curl -sS http://{http}/api/upload -H \"Authorization: Bearer $(curl -sS http://{http}/apiaccess/auth \
          --json '{{\"AssociationKey\":\"{}\",\"AccessKey\":\"{}\",\"SecretKey\":\"{}\"}}' | sed \

@@ -44,13 +44,9 @@ pub fn join(
         let registry = joined.map_err(|_| {
             format!("the first start of this node needs the metadata cluster, which cannot be reached: {why}")
         })??;
-        let first = made.map(|(own, mut first)| {
-            if registry.operator() != own.operator() {
-                // Another node was quicker: that one has told the operator's token.
-                first.operator_token = None;
-            }
-            first
-        });
+        // If another node was quicker, that one tells the keys.
+        let first = made.map(|(_, first)| first);
+        let first = first.filter(|first| registry.tenant(first.keys.association).is_some());
         Ok((registry, first))
     })
 }
@@ -82,7 +78,7 @@ impl<F: FnOnce() -> Result<(Registry, First), String>> Joining<F> {
                 self.made = Some(first()?);
             }
             let made = self.made.iter().flat_map(|(own, _)| own.rows());
-            if let Err(error) = take_over(&self.way, self.node, made).await {
+            if let Err(error) = take_over(&self.way, self.node, made, true).await {
                 *why = error;
             }
         }

@@ -52,6 +52,8 @@ pub enum Place {
     Members {
         /// Where they are.
         members: Vec<Destination>,
+        /// The node that our certificate names.
+        node: Option<u64>,
         /// Name of the cluster.
         cluster: String,
         /// How connections are kept from others.
@@ -86,6 +88,15 @@ pub struct Batch {
     pub changes: Arc<Vec<Vec<u8>>>,
 }
 
+/// What the cluster knew of a log when it let this start of the node in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// Sequence up to which it had applied the changes.
+    pub applied: u64,
+    /// Number of the last request to compare rows that was answered.
+    pub compared: u64,
+}
+
 /// What the cluster has said to a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shipped {
@@ -105,7 +116,7 @@ pub enum Shipped {
 enum Request {
     Entered {
         log: u8,
-        reply: oneshot::Sender<u64>,
+        reply: oneshot::Sender<Granted>,
     },
     Ship {
         batch: Batch,
@@ -245,9 +256,8 @@ impl Cluster {
         self.logs().insert(log, progress);
     }
 
-    /// Waits until the cluster has let this start of the node in: the sequence up to which it has a log. `None` if the
-    /// node stops first.
-    pub async fn entered(&self, log: u8) -> Option<u64> {
+    /// Waits until the cluster has let this start of the node in: what it knows of a log. `None` if the node stops first.
+    pub async fn entered(&self, log: u8) -> Option<Granted> {
         self.ask(|reply| Request::Entered { log, reply }).await
     }
 
@@ -314,6 +324,7 @@ async fn open_way(place: &Place, node: u64) -> Result<(Option<Serving>, Way), St
             members,
             cluster,
             security,
+            ..
         } => {
             let name = format!("{node:016x}");
             let dialer = Dialer::new(cluster, Identity::node(&name), security.clone());

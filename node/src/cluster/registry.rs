@@ -117,7 +117,7 @@ impl Session {
         if is_all {
             us.registry.confirm();
             self.is_back();
-            self.settled();
+            self.settled().await;
         }
         Ok(())
     }
@@ -141,7 +141,7 @@ impl Session {
         let rows = ours
             .rows()
             .filter(|row| !foreign.contains(&association_of(row)) && *row != Row::TakenOver(us.node));
-        take_over(self.way(), us.node, rows).await
+        take_over(self.way(), us.node, rows, false).await
     }
 
     /// Has the cluster decide a change, and waits until this node knows what came of it.
@@ -184,22 +184,38 @@ impl Session {
     }
 }
 
-/// Has the cluster take over rows of a node, and the node with the last of them.
-pub(super) async fn take_over(way: &Way, node: u64, rows: impl Iterator<Item = Row>) -> Result<(), String> {
+/// Has the cluster take over rows of a node, and the node with the last of them. `if_empty`: see [`Command::TakeOver`].
+pub(super) async fn take_over(
+    way: &Way,
+    node: u64,
+    rows: impl Iterator<Item = Row>,
+    if_empty: bool,
+) -> Result<(), String> {
     let (mut piece, mut bytes) = (Vec::new(), 0);
     for row in rows {
         bytes += serde_json::to_vec(&row).map_or(0, |json| json.len());
         piece.push(row);
         if bytes > TAKE_OVER_MAX_BYTES {
             bytes = 0;
-            take_over_piece(way, node, std::mem::take(&mut piece), false).await?;
+            let piece = std::mem::take(&mut piece);
+            take_over_piece(way, node, piece, (false, if_empty)).await?;
         }
     }
-    take_over_piece(way, node, piece, true).await
+    take_over_piece(way, node, piece, (true, if_empty)).await
 }
 
-async fn take_over_piece(way: &Way, node: u64, rows: Vec<Row>, is_all: bool) -> Result<(), String> {
-    let command = Command::TakeOver { node, rows, is_all };
+async fn take_over_piece(
+    way: &Way,
+    node: u64,
+    rows: Vec<Row>,
+    (is_all, if_empty): (bool, bool),
+) -> Result<(), String> {
+    let command = Command::TakeOver {
+        node,
+        rows,
+        is_all,
+        if_empty,
+    };
     match way.propose(&store::Command::Registry(command)).await? {
         Reply::Registry(Ok(_)) => Ok(()),
         other => Err(unexpected(&other)),
@@ -218,6 +234,7 @@ fn association_of(row: &Row) -> Uuid {
         | Row::Key(_)
         | Row::Operator(_)
         | Row::TakenOver(_)
-        | Row::Node(_) => Uuid::nil(),
+        | Row::Node(_)
+        | Row::Compare { .. } => Uuid::nil(),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use filegrid_meta::nodes::{CompareRequest, Digest, Event, RowsPage, Span};
-use filegrid_meta::store::{Command, Lost, LostPage};
+use filegrid_meta::store::{Command, Compared, Lost, LostPage};
 use futures::channel::oneshot;
 
 use super::session::Session;
@@ -29,6 +29,11 @@ pub(super) enum Ask {
     Lost {
         after: Vec<u8>,
         reply: oneshot::Sender<Result<LostPage, Error>>,
+    },
+    Compared {
+        log: u8,
+        compared: Compared,
+        reply: oneshot::Sender<Shipped>,
     },
 }
 
@@ -63,6 +68,18 @@ impl Cluster {
     pub async fn lost(&self, after: Vec<u8>) -> Result<LostPage, Error> {
         let asked = self.ask(|reply| Request::Rows(Ask::Lost { after, reply }));
         asked.await.unwrap_or_else(|| Err(away("it has ended")))
+    }
+
+    /// Tells what came of comparing rows, when that was asked for.
+    pub async fn compared(&self, log: u8, compared: Compared) -> Shipped {
+        let asked = self.ask(|reply| Request::Rows(Ask::Compared { log, compared, reply }));
+        asked.await.unwrap_or(Shipped::Stopped)
+    }
+
+    /// How often this node was asked to compare its rows with the cluster's.
+    #[must_use]
+    pub fn compares(&self) -> u64 {
+        self.registry.current().compares(self.node)
     }
 
     /// This node, as it is named in the cluster.
@@ -100,6 +117,15 @@ impl Session {
                     log,
                     epoch,
                     entries,
+                });
+                let _ = reply.send(told.await);
+            }
+            Ask::Compared { log, compared, reply } => {
+                let told = self.tell_as_us(|node, epoch| Command::Compared {
+                    node,
+                    log,
+                    epoch,
+                    compared,
                 });
                 let _ = reply.send(told.await);
             }

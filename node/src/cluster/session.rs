@@ -1,23 +1,23 @@
 //! This start of the node, as the cluster knows it: its epoch, and what it ships.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use filegrid_meta::store::{self, Command, Reply};
 use filegrid_tree::Change;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 
 use super::way::Way;
-use super::{Batch, Request, Shipped, Us, away};
+use super::{Batch, Granted, Request, Shipped, Us, away};
 use crate::limits::{SHIP_RETRY_MAX_MS, SHIP_RETRY_MIN_MS};
 
 /// What is known of the cluster.
 pub(super) struct Session {
     way: Way,
     us: Us,
-    granted: OnceLock<Entered>,
+    granted: Mutex<Option<Entered>>,
     /// [`Self::granted`], once this node has the cluster's registry too.
     entered: watch::Sender<Option<Entered>>,
     /// Revision of the registry that this node knows.
@@ -30,6 +30,33 @@ pub(super) struct Session {
 pub(super) struct Entered {
     epoch: u64,
     applied: Vec<u64>,
+    compared: Vec<u64>,
+}
+
+impl Entered {
+    /// What a reply says, if it is that.
+    fn of(reply: Reply) -> Result<Self, Reply> {
+        match reply {
+            Reply::Entered {
+                epoch,
+                applied,
+                compared,
+            } => Ok(Self {
+                epoch,
+                applied,
+                compared,
+            }),
+            other => Err(other),
+        }
+    }
+
+    fn of_log(&self, log: u8) -> Granted {
+        let log = usize::from(log);
+        Granted {
+            applied: self.applied.get(log).copied().unwrap_or(0),
+            compared: self.compared.get(log).copied().unwrap_or(0),
+        }
+    }
 }
 
 impl Session {
@@ -37,7 +64,7 @@ impl Session {
         Arc::new(Self {
             way,
             us,
-            granted: OnceLock::new(),
+            granted: Mutex::new(None),
             entered: watch::Sender::new(None),
             known: watch::Sender::new(None),
             is_away: AtomicBool::new(false),
@@ -60,14 +87,11 @@ impl Session {
             node: self.us.node,
             logs: self.us.logs,
         };
-        match self.way.propose(&enter).await? {
-            Reply::Entered { epoch, applied } => {
-                self.is_back();
-                let _ = self.granted.set(Entered { epoch, applied });
-                Ok(())
-            }
-            other => Err(unexpected(&other)),
-        }
+        let entered = Entered::of(self.way.propose(&enter).await?);
+        let entered = entered.map_err(|other| unexpected(&other))?;
+        self.is_back();
+        *self.granted.lock().await = Some(entered);
+        Ok(())
     }
 
     pub(super) async fn answer(self: Arc<Self>, request: Request) {
@@ -75,8 +99,7 @@ impl Session {
         match request {
             Request::Entered { log, reply } => {
                 if let Some(entered) = self.entered().await {
-                    let applied = entered.applied.get(usize::from(log)).copied();
-                    let _ = reply.send(applied.unwrap_or(0));
+                    let _ = reply.send(entered.of_log(log));
                 }
             }
             Request::Ship { batch, reply } => {
@@ -141,7 +164,7 @@ impl Session {
             Some(_) => Command::Ship(command),
             None => Command::Copy(command),
         };
-        self.tell(&command).await
+        self.tell(epoch, &command).await
     }
 
     async fn jump(&self, log: u8, to: u64) -> Shipped {
@@ -154,14 +177,14 @@ impl Session {
         let Some(Entered { epoch, .. }) = self.entered().await else {
             return Shipped::Stopped;
         };
-        self.tell(&command(self.us.node, epoch)).await
+        self.tell(epoch, &command(self.us.node, epoch)).await
     }
 
     pub(super) fn way(&self) -> &Way {
         &self.way
     }
 
-    async fn tell(&self, command: &Command) -> Shipped {
+    async fn tell(&self, epoch: u64, command: &Command) -> Shipped {
         let reply = match self.way.propose(command).await {
             Ok(reply) => reply,
             Err(why) => return self.is_away(&why),
@@ -170,7 +193,11 @@ impl Session {
         match reply {
             Reply::Applied(applied) => Shipped::Applied(applied),
             Reply::Gap(next) => Shipped::Gap(next),
-            Reply::Fenced => Shipped::Fenced,
+            Reply::Fenced => match self.returned(epoch).await {
+                Ok(true) => Shipped::Away,
+                Ok(false) => Shipped::Fenced,
+                Err(why) => self.is_away(&why),
+            },
             other => self.is_away(&unexpected(&other)),
         }
     }
@@ -186,10 +213,34 @@ impl Session {
     }
 
     /// This node has the cluster's registry: what it ships from now on is known to belong somewhere.
-    pub(super) fn settled(&self) {
+    pub(super) async fn settled(&self) {
+        let granted = self.granted.lock().await;
         if self.entered.borrow().is_none() {
-            let granted = self.granted.get().cloned();
-            self.entered.send_replace(granted);
+            self.entered.send_replace(granted.clone());
+        }
+    }
+
+    /// Whether this start, which is refused by its number, goes on: the cluster was restored, and nobody has come since.
+    async fn returned(&self, refused: u64) -> Result<bool, String> {
+        let mut granted = self.granted.lock().await;
+        if granted.as_ref().is_none_or(|known| known.epoch != refused) {
+            return Ok(true);
+        }
+        let again = Command::Return {
+            node: self.us.node,
+            logs: self.us.logs,
+            epoch: refused,
+        };
+        match Entered::of(self.way.propose(&again).await?) {
+            Ok(entered) => {
+                tracing::warn!("the metadata cluster was restored: it has let this node in again");
+                *granted = Some(entered);
+                // Nothing is shipped before the registry is known as it is now.
+                self.entered.send_replace(None);
+                Ok(true)
+            }
+            Err(Reply::Fenced) => Ok(false),
+            Err(other) => Err(unexpected(&other)),
         }
     }
 

@@ -18,7 +18,7 @@ use filegrid_tree::Change;
 use self::copy::Copy;
 use self::reconcile::Rounds;
 use crate::clock;
-use crate::cluster::{Batch, Cluster, Shipped};
+use crate::cluster::{Batch, Cluster, Granted, Shipped};
 use crate::limits::{
     COPY_MAX_ROWS, SHIP_EVERY_MS, SHIP_MAX_BYTES, SHIP_MAX_COUNT, SHIP_RETRY_MAX_MS, SHIP_RETRY_MIN_MS,
     SHIP_SIGN_MS,
@@ -93,9 +93,10 @@ impl Feeder {
     }
 
     async fn feed(&mut self) -> Ended {
-        let Some(applied) = self.cluster.entered(self.log).await else {
+        let Some(Granted { applied, compared }) = self.cluster.entered(self.log).await else {
             return Ended::Stopped;
         };
+        self.rounds.answered(compared);
         self.owner.set_closed(false);
         if let Err(ended) = self.resume(applied).await {
             return ended;
@@ -120,6 +121,7 @@ impl Feeder {
         } else if !self.cluster.is_embedded() {
             self.ship(None).await?;
         }
+        self.rounds.ask(self.cluster.compares());
         if self.rounds.is_due() {
             self.compare_some().await?;
         }

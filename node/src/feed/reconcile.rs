@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use filegrid_meta::nodes::Span;
-use filegrid_meta::store::Lost;
+use filegrid_meta::store::{Compared, Lost};
 use filegrid_tree::{Op, View};
 use uuid::Uuid;
 
@@ -25,11 +25,17 @@ pub(super) struct Rounds {
     /// Whether this round does not pause, as after losses.
     hurries: bool,
     found: Found,
+    /// Number of the last request to compare that was taken up.
+    asked: u64,
+    /// Whether this round answers it.
+    answers: bool,
 }
 
 /// What a round has found.
 #[derive(Debug, Default)]
 struct Found {
+    /// Rows compared in this round.
+    rows: u64,
     put: usize,
     lost: usize,
     /// Path of something that is lost.
@@ -44,12 +50,29 @@ impl Rounds {
             next: every.map(|every| clock::monotonic() + every),
             hurries: false,
             found: Found::default(),
+            asked: 0,
+            answers: false,
+        }
+    }
+
+    /// This request was answered before.
+    pub(super) fn answered(&mut self, number: u64) {
+        self.asked = number;
+    }
+
+    /// Takes up a request to compare, if it is another than the last one: of a cluster that was restored it may be lower.
+    pub(super) fn ask(&mut self, number: u64) {
+        if number != self.asked {
+            self.asked = number;
+            self.answers = true;
+            self.hurry();
         }
     }
 
     /// Begins a round at once, from the first row.
     pub(super) fn hurry(&mut self) {
         self.round = None;
+        self.found.rows = 0;
         self.hurries = true;
         self.next = Some(clock::monotonic());
     }
@@ -68,7 +91,8 @@ impl Rounds {
         self.next = Some(clock::monotonic() + pause);
     }
 
-    fn over(&mut self, log: u8) {
+    /// What the round has found, if somebody waits for that.
+    fn over(&mut self, log: u8) -> Option<Compared> {
         let found = std::mem::take(&mut self.found);
         if found.put > 0 {
             tracing::warn!(
@@ -88,6 +112,12 @@ impl Rounds {
         self.round = None;
         self.hurries = false;
         self.next = self.every.map(|every| clock::monotonic() + every);
+        std::mem::take(&mut self.answers).then_some(Compared {
+            number: self.asked,
+            rows: found.rows,
+            sent: found.put as u64,
+            lost: found.lost as u64,
+        })
     }
 }
 
@@ -126,8 +156,11 @@ impl Feeder {
                 return Ok(false);
             }
         }
+        self.rounds.found.rows += runs.iter().map(|run| run.digest.rows).sum::<u64>();
         if round.is_over() {
-            self.rounds.over(self.log);
+            if let Some(compared) = self.rounds.over(self.log) {
+                self.insist(|| self.cluster.compared(self.log, compared)).await?;
+            }
         } else {
             let pause = if self.rounds.hurries { 0 } else { COMPARE_EVERY_MS };
             self.rounds.round = Some(round);

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use filegrid_meta::secret::random_node;
 use filegrid_tree::STARTS_MAX;
 use serde::{Deserialize, Serialize};
 
@@ -39,12 +40,9 @@ impl State {
     ///
     /// If the system gives no random bytes.
     pub fn fresh(logs: u8) -> Result<Self, StoreError> {
-        let mut node = [0; 8];
-        aws_lc_rs::rand::fill(&mut node)
-            .map_err(|_| StoreError::Bug("the system gives no random bytes".to_owned()))?;
         Ok(Self {
             format: FORMAT,
-            node: u64::from_be_bytes(node).max(1),
+            node: random_node().map_err(StoreError::Bug)?,
             logs,
             starts: 0,
             closed: None,
@@ -70,14 +68,19 @@ impl State {
     }
 
     /// The state of another start, durable: what is made from its number has never been made before. A `DATA` that has
-    /// none gets one with `logs` logs.
+    /// none gets one with `logs` logs, of the node that is `wanted` if any is.
     ///
     /// Where the logs were closed stays noted until they have been recovered.
     ///
     /// # Errors
     ///
     /// If it is damaged, of another version, or missing where there are logs.
-    pub async fn next(disk: &Rc<dyn Disk>, data: &Path, logs: u8) -> Result<Self, StoreError> {
+    pub async fn next(
+        disk: &Rc<dyn Disk>,
+        data: &Path,
+        logs: u8,
+        wanted: Option<u64>,
+    ) -> Result<Self, StoreError> {
         let state = match Self::load(disk, data).await? {
             Some(state) => state,
             None if has_logs(disk, data).await? => {
@@ -86,7 +89,11 @@ impl State {
                     path(data).display()
                 )));
             }
-            None => Self::fresh(logs)?,
+            None => {
+                let fresh = Self::fresh(logs)?;
+                let node = wanted.filter(|node| *node > 0).unwrap_or(fresh.node);
+                Self { node, ..fresh }
+            }
         };
         let next = Self {
             closed: state.closed.clone(),

@@ -3,6 +3,7 @@
 //! Commands, answers and marks are bytes: the replication layer knows nothing of what commands mean, and a machine
 //! knows nothing of terms and members.
 
+pub mod chunk;
 mod error;
 
 pub use self::error::MachineError;

@@ -119,7 +119,11 @@ impl Nodes {
     }
 
     /// Waits until this member has applied what any had when this was called.
-    async fn catch_up(&self) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotNow`] if it does not hear from the one that leads in time.
+    pub(crate) async fn catch_up(&self) -> Result<(), Refusal> {
         let read = self.member.read_barrier();
         let read = tokio::time::timeout(Duration::from_millis(REGISTRY_BARRIER_MS), read).await;
         let late = |_| Refusal::NotNow("this member does not hear from the one that leads".to_owned());

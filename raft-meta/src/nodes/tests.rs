@@ -71,7 +71,8 @@ impl World {
             entered,
             Reply::Entered {
                 epoch: 1,
-                applied: vec![0]
+                applied: vec![0],
+                compared: vec![0],
             }
         );
     }

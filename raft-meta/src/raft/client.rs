@@ -62,6 +62,12 @@ impl Client {
         }
     }
 
+    /// Asks another than [`Self::call`] has asked next time: one that answers and cannot do what it is asked for.
+    pub fn turn(&self) {
+        let mut known = self.known();
+        known.next = known.next.wrapping_add(1);
+    }
+
     /// Asks any member; another if one cannot be reached. Not again if the request may have been done.
     ///
     /// # Errors
@@ -166,6 +172,20 @@ impl Client {
             Err(CallError::Unreachable(why)) => Err(ProposeError::Unavailable(why)),
             Err(error) => Err(unknown(&error.to_string())),
         }
+    }
+
+    /// Asks one member and no other.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be asked, or refuses.
+    pub async fn call_member(
+        &self,
+        member: &Destination,
+        method: Method,
+        body: Bytes,
+    ) -> Result<Bytes, CallError> {
+        self.dialer.call(member, method, body).await
     }
 
     /// How a member is.

@@ -11,7 +11,7 @@
 //! | append request | vote, id before the entries, committed id, number of entries (4), each: length (4), entry |
 //! | append answer | 0 all taken; 1 taken up to: id; 2 the entry before is not there; 3 there is a higher: vote |
 //! | snapshot begins | vote, mark |
-//! | snapshot rows | number of the snapshot (8), number of this chunk (4), number of rows (4), each: length (4), key, length (4), value |
+//! | snapshot rows | number of the snapshot (8), number of this chunk (4), rows as in [`crate::machine::chunk`] |
 //! | snapshot ends | number of the snapshot (8), number of chunks (4) |
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -20,7 +20,7 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, V
 
 use super::types::{Id, Mark, Types, entry_id, entry_of_record, entry_to_record, log_id};
 use crate::log::record::{ENTRY_HEAD_BYTES, Entry, get_id, put_id};
-use crate::machine::Chunk;
+use crate::machine::{Chunk, chunk};
 
 fn put_log_id(to: &mut impl BufMut, id: Option<&Id>) {
     put_id(to, id.map(entry_id));
@@ -168,37 +168,18 @@ pub(super) fn read_snapshot_begin(mut from: Bytes) -> Option<(Vote<u64>, Mark)> 
 }
 
 pub(super) fn write_rows(snapshot: u64, number: u32, rows: &Chunk) -> Bytes {
-    let bytes: usize = rows.iter().map(|(key, value)| key.len() + value.len() + 8).sum();
-    let mut to = BytesMut::with_capacity(bytes + 16);
+    let mut to = BytesMut::with_capacity(chunk::length_of(rows) + 12);
     to.put_u64_le(snapshot);
     to.put_u32_le(number);
-    to.put_u32_le(u32::try_from(rows.len()).unwrap_or(u32::MAX));
-    for (key, value) in rows {
-        for part in [key, value] {
-            to.put_u32_le(u32::try_from(part.len()).unwrap_or(u32::MAX));
-            to.put_slice(part);
-        }
-    }
+    chunk::put(&mut to, rows);
     to.freeze()
 }
 
 /// Number of the snapshot, number of the chunk, rows.
 pub(super) fn read_rows(mut from: Bytes) -> Option<(u64, u32, Chunk)> {
     let (snapshot, number) = (from.try_get_u64_le().ok()?, from.try_get_u32_le().ok()?);
-    let count = from.try_get_u32_le().ok()? as usize;
-    if count > from.len() / 8 {
-        return None;
-    }
-    let mut rows = Vec::with_capacity(count);
-    for _ in 0..count {
-        rows.push((get_part(&mut from)?, get_part(&mut from)?));
-    }
+    let rows = chunk::get(&mut from)?;
     all_read(&from, (snapshot, number, rows))
-}
-
-fn get_part(from: &mut Bytes) -> Option<Vec<u8>> {
-    let length = from.try_get_u32_le().ok()? as usize;
-    (length <= from.len()).then(|| from.split_to(length).to_vec())
 }
 
 pub(super) fn write_snapshot_end(snapshot: u64, chunks: u32) -> Bytes {

@@ -28,3 +28,4 @@ pub use self::options::{MemberOptions, Retention, StartError, Timing};
 pub use self::proposer::{Answered, ProposeError};
 pub use self::service::MemberService;
 pub use self::status::{MemberStatus, Status};
+pub(crate) use self::types::{applied_of, first_mark};

@@ -262,6 +262,32 @@ impl Mark {
     }
 }
 
+/// The mark of a machine that a cluster of `members` begins with: of one entry of no leader's term, behind which it goes on
+/// with the first. `origin` tells what begins from other rows apart.
+pub(crate) fn first_mark(applied: u64, origin: u32, members: &BTreeMap<u64, String>) -> Vec<u8> {
+    let first = log_id(EntryId {
+        term: 0,
+        leader: u64::from(origin),
+        index: applied.saturating_sub(1),
+    });
+    let peers = members.iter().map(|(id, address)| {
+        let address = address.clone();
+        (*id, Peer { address })
+    });
+    let voters = members.keys().copied().collect();
+    let members = Membership::new(vec![voters], peers.collect::<BTreeMap<_, _>>());
+    Mark {
+        applied: Some(first),
+        members: StoredMembership::new(Some(first), members),
+    }
+    .write()
+}
+
+/// How many entries are applied where a machine has a mark.
+pub(crate) fn applied_of(mark: &[u8]) -> Option<u64> {
+    Some(Mark::read(mark)?.applied.map_or(0, |applied| applied.index + 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

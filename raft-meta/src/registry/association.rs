@@ -12,6 +12,9 @@ pub struct Association {
     pub name: String,
     /// Whether anybody of it may do anything.
     pub enabled: bool,
+    /// Whether it ends: the node that it is at home on deletes its files, and then the association.
+    #[serde(default)]
+    pub retired: bool,
     /// `Id` of the next FTP account; from 1, never used twice.
     pub next_account: u64,
     /// Where its files are; `None` until a node is given them.

@@ -27,6 +27,11 @@ pub enum Command {
         /// Whether anybody of it may do anything.
         enabled: Option<bool>,
     },
+    /// Has the node that a tenant is at home on delete its files, and then the tenant.
+    RetireAssociation {
+        /// AssociationKey.
+        key: Uuid,
+    },
     /// Removes a tenant with its API users and FTP accounts. Its files are not the registry's.
     DeleteAssociation {
         /// AssociationKey.
@@ -87,6 +92,11 @@ pub enum Command {
         /// The account.
         id: u64,
     },
+    /// Has a node compare its rows with the cluster's. The outcome has the number of the request.
+    Compare {
+        /// The node.
+        node: u64,
+    },
     /// Sets the token that opens the operator's API; the one before ends.
     SetOperator {
         /// SHA-256 of the token, in hex.
@@ -131,6 +141,10 @@ pub enum Command {
         rows: Vec<Row>,
         /// Whether these are the last: the node is taken over with them.
         is_all: bool,
+        /// They are what a first start has made: none is added where there is an association or an operator already, so
+        /// that of several first starts at once one makes the first association.
+        #[serde(default)]
+        if_empty: bool,
     },
 }
 

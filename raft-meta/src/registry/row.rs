@@ -33,6 +33,13 @@ pub enum Row {
     TakenOver(u64),
     /// A storage node.
     Node(Node),
+    /// A node that is to compare its rows with the cluster's.
+    Compare {
+        /// The node.
+        node: u64,
+        /// How often that was asked for.
+        number: u64,
+    },
 }
 
 /// What names a row.
@@ -58,6 +65,8 @@ pub enum RowKey {
     TakenOver(u64),
     /// By its id.
     Node(u64),
+    /// By node.
+    Compare(u64),
 }
 
 /// A row that is set or removed.
@@ -84,6 +93,7 @@ impl Row {
             Self::BareName { name, .. } => RowKey::BareName(name.clone()),
             Self::TakenOver(node) => RowKey::TakenOver(*node),
             Self::Node(node) => RowKey::Node(node.id),
+            Self::Compare { node, .. } => RowKey::Compare(*node),
         }
     }
 }

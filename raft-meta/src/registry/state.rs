@@ -1,6 +1,7 @@
 //! The registry in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -19,6 +20,8 @@ pub struct Registry {
     /// Nodes whose own registries are part of this one.
     taken_over: BTreeSet<u64>,
     nodes: BTreeMap<u64, Arc<Node>>,
+    /// How often each node was asked to compare its rows.
+    compares: BTreeMap<u64, u64>,
 }
 
 /// A tenant and all that is its own.
@@ -68,6 +71,12 @@ impl Registry {
         self.nodes.values()
     }
 
+    /// How often a node was asked to compare its rows with the cluster's.
+    #[must_use]
+    pub fn compares(&self, node: u64) -> u64 {
+        self.compares.get(&node).copied().unwrap_or(0)
+    }
+
     /// A tenant.
     #[must_use]
     pub fn tenant(&self, key: Uuid) -> Option<&Tenant> {
@@ -77,6 +86,12 @@ impl Registry {
     /// All tenants, by their keys.
     pub fn tenants(&self) -> impl ExactSizeIterator<Item = &Tenant> {
         self.tenants.values().map(|tenant| &**tenant)
+    }
+
+    /// Tenants from a key on.
+    pub fn tenants_from(&self, from: Bound<Uuid>) -> impl Iterator<Item = &Tenant> {
+        let tenants = self.tenants.range((from, Bound::Unbounded));
+        tenants.map(|(_, tenant)| &**tenant)
     }
 
     /// An API user.
@@ -133,6 +148,10 @@ impl Registry {
         .chain(bare)
         .chain(self.taken_over.iter().copied().map(Row::TakenOver))
         .chain(self.nodes.values().map(|node| Row::Node((**node).clone())))
+        .chain(self.compares.iter().map(|(node, number)| Row::Compare {
+            node: *node,
+            number: *number,
+        }))
     }
 
     /// Puts or removes a row. Rows of a tenant that is not there are dropped.
@@ -142,6 +161,7 @@ impl Registry {
             RowChange::Put(Row::Chain(chain)) => self.position.chain = chain,
             RowChange::Put(Row::TakenOver(node)) => drop(self.taken_over.insert(node)),
             RowChange::Put(Row::Node(row)) => drop(self.nodes.insert(row.id, Arc::new(row))),
+            RowChange::Put(Row::Compare { node, number }) => drop(self.compares.insert(node, number)),
             RowChange::Put(Row::Association(row)) => self.put_association(row),
             RowChange::Put(Row::User(row)) => self.with(row.association, |tenant| {
                 tenant.users.insert(row.access_key.clone(), Arc::new(row));
@@ -166,6 +186,7 @@ impl Registry {
             RowChange::Remove(RowKey::Chain) => self.position.chain = 0,
             RowChange::Remove(RowKey::TakenOver(node)) => drop(self.taken_over.remove(&node)),
             RowChange::Remove(RowKey::Node(node)) => drop(self.nodes.remove(&node)),
+            RowChange::Remove(RowKey::Compare(node)) => drop(self.compares.remove(&node)),
             RowChange::Remove(RowKey::Association(key)) => {
                 self.tenants.remove(&key);
             }

@@ -10,13 +10,15 @@
 //! - 3, a start of a node: node (8), number of logs (1);
 //! - 4, a jump: node (8), log (1), epoch (8), sequence to go on behind (8);
 //! - 5, a copy: as 2; sequence and time mean nothing;
-//! - 6, lost entries: node (8), log (1), epoch (8), then JSON.
+//! - 6, lost entries: node (8), log (1), epoch (8), then JSON;
+//! - 7, a return: node (8), number of logs (1), epoch (8);
+//! - 8, compared rows: node (8), log (1), epoch (8), number of the request (8), rows (8), sent (8), lost (8).
 //!
 //! A reply: JSON.
 
 use serde::{Deserialize, Serialize};
 
-use super::Lost;
+use super::{Compared, Lost};
 use crate::machine::MachineError;
 use crate::registry::{self, Outcome, Refusal};
 
@@ -33,6 +35,15 @@ pub enum Command {
         node: u64,
         /// How many logs it has.
         logs: u8,
+    },
+    /// Lets a start of a node in that the cluster had let in before it was restored, unless another has come since.
+    Return {
+        /// The node.
+        node: u64,
+        /// How many logs it has.
+        logs: u8,
+        /// Number of the start before.
+        epoch: u64,
     },
     /// Changes that put rows of a node's tree as they are, outside the sequence: for what its log has no changes of any more.
     Copy(Batch),
@@ -58,6 +69,17 @@ pub enum Command {
         epoch: u64,
         /// The entries.
         entries: Vec<Lost>,
+    },
+    /// Tells what came of comparing rows, when that was asked for.
+    Compared {
+        /// The node.
+        node: u64,
+        /// The log.
+        log: u8,
+        /// Epoch of the sender.
+        epoch: u64,
+        /// What came of it.
+        compared: Compared,
     },
 }
 
@@ -113,6 +135,9 @@ pub enum Reply {
         epoch: u64,
         /// Sequence last applied of each log.
         applied: Vec<u64>,
+        /// Number of the last request to compare rows that each log has answered.
+        #[serde(default)]
+        compared: Vec<u64>,
     },
 }
 
@@ -122,6 +147,8 @@ const ENTER: u8 = 3;
 const JUMP: u8 = 4;
 const COPY: u8 = 5;
 const LOST: u8 = 6;
+const RETURN: u8 = 7;
+const COMPARED: u8 = 8;
 
 impl Command {
     /// The command's bytes.
@@ -158,6 +185,31 @@ impl Command {
                 out.push(ENTER);
                 out.extend_from_slice(&node.to_le_bytes());
                 out.push(*logs);
+            }
+            Self::Compared {
+                node,
+                log,
+                epoch,
+                compared,
+            } => {
+                out.push(COMPARED);
+                out.extend_from_slice(&node.to_le_bytes());
+                out.push(*log);
+                let Compared {
+                    number,
+                    rows,
+                    sent,
+                    lost,
+                } = *compared;
+                for number in [*epoch, number, rows, sent, lost] {
+                    out.extend_from_slice(&number.to_le_bytes());
+                }
+            }
+            Self::Return { node, logs, epoch } => {
+                out.push(RETURN);
+                out.extend_from_slice(&node.to_le_bytes());
+                out.push(*logs);
+                out.extend_from_slice(&epoch.to_le_bytes());
             }
             Self::Jump { node, log, epoch, to } => {
                 out.push(JUMP);
@@ -204,6 +256,8 @@ impl Command {
             COPY => rest.batch().map(Self::Copy),
             ENTER => rest.enter(),
             JUMP => rest.jump(),
+            RETURN => rest.returning(),
+            COMPARED => rest.compared(),
             LOST => rest.lost(),
             _ => None,
         };
@@ -272,6 +326,28 @@ impl Reader<'_> {
         Some(Command::Enter {
             node: self.number()?,
             logs: self.byte()?,
+        })
+    }
+
+    fn compared(&mut self) -> Option<Command> {
+        Some(Command::Compared {
+            node: self.number()?,
+            log: self.byte()?,
+            epoch: self.number()?,
+            compared: Compared {
+                number: self.number()?,
+                rows: self.number()?,
+                sent: self.number()?,
+                lost: self.number()?,
+            },
+        })
+    }
+
+    fn returning(&mut self) -> Option<Command> {
+        Some(Command::Return {
+            node: self.number()?,
+            logs: self.byte()?,
+            epoch: self.number()?,
         })
     }
 

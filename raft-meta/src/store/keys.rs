@@ -10,7 +10,8 @@ pub(super) const MARK: &[u8] = b"m";
 pub(super) const REGISTRY: u8 = b'r';
 /// First byte of the keys of producers.
 pub(super) const PRODUCERS: u8 = b'n';
-const REJECTED: u8 = b'j';
+/// First byte of the keys of changes that were rejected.
+pub(super) const REJECTED: u8 = b'j';
 /// First byte of the keys of entries that are marked lost.
 pub(super) const LOST: u8 = b'l';
 
@@ -35,6 +36,13 @@ pub(super) fn rejected(node: u64, log: u8, sequence: u64) -> Vec<u8> {
     let mut key = with_kind(&producer(node, log), REJECTED);
     key.extend_from_slice(&sequence.to_be_bytes());
     key
+}
+
+/// Node, log and sequence of the key of a change that was rejected.
+pub(super) fn split_rejected(key: &[u8]) -> Option<(u64, u8, u64)> {
+    let (front, sequence) = key.split_last_chunk()?;
+    let (node, log) = split_producer(front)?;
+    Some((node, log, u64::from_be_bytes(*sequence)))
 }
 
 /// Key of the mark of an entry that is lost.
@@ -73,6 +81,7 @@ pub(super) fn registry(row: &RowKey) -> Vec<u8> {
         RowKey::Chain => (b'7', &[][..], &[][..]),
         RowKey::TakenOver(node) => (b'8', &node.to_be_bytes()[..], &[][..]),
         RowKey::Node(node) => (b'9', &node.to_be_bytes()[..], &[][..]),
+        RowKey::Compare(node) => (b'a', &node.to_be_bytes()[..], &[][..]),
         RowKey::BareName(name) => (b'5', name.as_bytes(), &[][..]),
     };
     key.push(kind);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use filegrid_tree::{BlobId, Change, DirId, Op, Sink, apply, keys as tree_keys};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::history::History;
 use super::install::StoreInstall;
@@ -14,7 +15,7 @@ use super::keys::{self, MARK};
 use super::live::{Live, Rows, TreeView};
 use super::lost::Marks;
 use super::snapshot::{StoreSnapshot, read};
-use super::{Batch, Command, Lost, Producer, Registered, Reply, Shipped, Verdict, directory};
+use super::{Batch, Command, Lost, Producer, ProducerShown, Registered, Reply, Shipped, Verdict, directory};
 use crate::limits::REJECTED_KEPT_MAX_COUNT;
 use crate::machine::{Machine, MachineError, MachineInstall, MachineSnapshot};
 use crate::registry::{self, Position, Registry, Row, RowChange};
@@ -46,6 +47,8 @@ pub enum Since {
 struct State {
     registry: Registry,
     producers: BTreeMap<(u64, u8), Producer>,
+    /// When something that each log has sent was last applied here.
+    heard: BTreeMap<(u64, u8), Instant>,
     lost: Marks,
     history: History,
 }
@@ -116,6 +119,23 @@ impl Store {
         let logs = state.producers.range((node, 0)..=(node, u8::MAX));
         let heard = logs.map(|(_, producer)| producer.as_of_ms).max();
         heard.filter(|heard| *heard > 0)
+    }
+
+    /// How far all logs have come, by node and number.
+    #[must_use]
+    pub fn producers(&self) -> Vec<ProducerShown> {
+        let state = self.0.state();
+        let all = state.producers.iter();
+        let shown = all.map(|((node, log), known)| ProducerShown {
+            node: *node,
+            log: *log,
+            known: *known,
+            heard_ms: state.heard.get(&(*node, *log)).map(|at| {
+                let heard_ms = at.elapsed().as_millis();
+                u64::try_from(heard_ms).unwrap_or(u64::MAX)
+            }),
+        });
+        shown.collect()
     }
 
     /// All changes of the node that an association is at home on, up to this time by its clock, are applied; `None` if it
@@ -212,6 +232,14 @@ impl State {
             Command::Ship(batch) => self.ship(&batch, rows),
             Command::Copy(batch) => self.copy(&batch, rows),
             Command::Enter { node, logs } => self.enter(node, logs, rows),
+            Command::Return { node, logs, epoch } => {
+                let mut known = self.producers.range((node, 0)..=(node, u8::MAX));
+                if known.all(|(_, producer)| producer.may_return(epoch)) {
+                    self.enter(node, logs, rows)
+                } else {
+                    Ok(Reply::Fenced)
+                }
+            }
             Command::Jump { node, log, epoch, to } => self.jump(node, log, epoch, to, rows),
             Command::Lost {
                 node,
@@ -219,6 +247,18 @@ impl State {
                 epoch,
                 entries,
             } => self.lose(node, log, epoch, &entries, rows),
+            Command::Compared {
+                node,
+                log,
+                epoch,
+                compared,
+            } => {
+                let Some(producer) = self.sender(node, log, epoch) else {
+                    return Ok(Reply::Fenced);
+                };
+                self.put_producer(node, log, Producer { compared, ..producer }, rows)?;
+                Ok(Reply::Applied(producer.applied))
+            }
         }
     }
 
@@ -348,13 +388,19 @@ impl State {
         let known = self.producers.range((node, 0)..=(node, u8::MAX));
         let epoch = known.map(|(_, producer)| producer.epoch).max().unwrap_or(0) + 1;
         let mut applied = Vec::with_capacity(usize::from(logs));
+        let mut compared = Vec::with_capacity(usize::from(logs));
         for log in 0..logs {
             let mut producer = self.producers.get(&(node, log)).copied().unwrap_or_default();
             producer.epoch = epoch;
             applied.push(producer.applied);
+            compared.push(producer.compared.number);
             self.put_producer(node, log, producer, rows)?;
         }
-        Ok(Reply::Entered { epoch, applied })
+        Ok(Reply::Entered {
+            epoch,
+            applied,
+            compared,
+        })
     }
 
     fn jump(
@@ -381,6 +427,7 @@ impl State {
         rows: &mut Rows,
     ) -> Result<(), MachineError> {
         rows.push((keys::producer(node, log), Some(json(&producer)?)));
+        self.heard.insert((node, log), Instant::now());
         self.producers.insert((node, log), producer);
         Ok(())
     }

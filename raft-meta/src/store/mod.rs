@@ -24,6 +24,7 @@ mod live;
 mod lost;
 mod machine;
 mod producer;
+mod rejected;
 mod snapshot;
 
 #[cfg(test)]
@@ -33,4 +34,6 @@ pub use self::command::{Batch, Command, Registered, Reply, Shipped};
 pub use self::live::TreeView;
 pub use self::lost::{Lost, LostEntry, LostMark, LostPage};
 pub use self::machine::{Since, Store};
-pub use self::producer::{Producer, Verdict};
+pub(crate) use self::producer::restored_row;
+pub use self::producer::{Compared, Producer, ProducerShown, Verdict};
+pub use self::rejected::{RejectedPage, RejectedShown};

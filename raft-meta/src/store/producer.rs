@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::keys;
+use crate::machine::MachineError;
+
 /// What the cluster knows of a log of a node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Producer {
@@ -13,6 +16,63 @@ pub struct Producer {
     pub as_of_ms: i64,
     /// Changes that were rejected.
     pub rejected: u64,
+    /// What came of comparing rows when that was last asked for.
+    #[serde(default)]
+    pub compared: Compared,
+}
+
+/// What a log has found when it compared its rows with the cluster's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compared {
+    /// Number of the request that it answers; 0 for none.
+    pub number: u64,
+    /// Rows that were compared.
+    pub rows: u64,
+    /// Rows that the cluster lacked or had otherwise: it was sent them.
+    pub sent: u64,
+    /// Entries that only the cluster has: they are marked lost.
+    pub lost: u64,
+}
+
+/// A log of a node, as a member knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProducerShown {
+    /// The node.
+    pub node: u64,
+    /// The log.
+    pub log: u8,
+    /// What all members know.
+    #[serde(flatten)]
+    pub known: Producer,
+    /// How long ago this member has applied something that the log sent, in milliseconds; `None`: not since it was started.
+    pub heard_ms: Option<u64>,
+}
+
+impl ProducerShown {
+    /// By how much the cluster is behind the log, in milliseconds; `None` if the log has told nothing yet.
+    #[must_use]
+    pub fn behind_ms(&self, now_ms: i64) -> Option<u64> {
+        (self.known.as_of_ms > 0).then(|| {
+            // A node whose clock is ahead is not behind.
+            u64::try_from(now_ms.saturating_sub(self.known.as_of_ms)).unwrap_or(0)
+        })
+    }
+}
+
+/// Starts of a node that one cluster can let in: the numbers of a cluster that was restored begin behind a multiple of it.
+const STARTS_OF_A_CLUSTER: u64 = 1 << 32;
+
+/// A row of a backup as a cluster begins with it: starts of nodes that were let in after the backup are earlier than all that
+/// it lets in itself.
+pub(crate) fn restored_row(key: Vec<u8>, value: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), MachineError> {
+    if key.first() != Some(&keys::PRODUCERS) {
+        return Ok((key, value));
+    }
+    let unreadable = |error: serde_json::Error| MachineError::Damaged(format!("a producer: {error}"));
+    let mut producer: Producer = serde_json::from_slice(&value).map_err(unreadable)?;
+    producer.epoch = (producer.epoch / STARTS_OF_A_CLUSTER + 1) * STARTS_OF_A_CLUSTER;
+    let value = serde_json::to_vec(&producer).map_err(unreadable)?;
+    Ok((key, value))
 }
 
 /// What becomes of a batch of changes.
@@ -27,6 +87,12 @@ pub enum Verdict {
 }
 
 impl Producer {
+    /// Whether a start that was let in before the cluster was restored goes on: nobody has come since.
+    #[must_use]
+    pub fn may_return(&self, epoch: u64) -> bool {
+        self.epoch.is_multiple_of(STARTS_OF_A_CLUSTER) && epoch < self.epoch
+    }
+
     /// What becomes of `count` changes whose first has the sequence `first`, sent in `epoch`.
     #[must_use]
     pub fn judge(&self, epoch: u64, first: u64, count: usize) -> Verdict {

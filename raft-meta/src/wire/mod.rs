@@ -21,7 +21,7 @@ pub use self::dialer::Dialer;
 pub use self::frame::{Decoder, Frame, FrameError, HEADER_BYTES, Kind};
 pub use self::server::{Listener, Push};
 pub(crate) use self::text::{get_text, put_text};
-pub use self::tls::{Reader, Security, TlsFiles, Writer};
+pub use self::tls::{Reader, Security, TlsFiles, Writer, identities_of};
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -124,6 +124,14 @@ impl Identity {
     pub fn member_id(&self) -> Option<u64> {
         (self.role == Role::Member)
             .then(|| self.name.parse().ok())
+            .flatten()
+    }
+
+    /// The number that a storage node's name stands for: 16 hexadecimal digits.
+    #[must_use]
+    pub fn node_id(&self) -> Option<u64> {
+        (self.role == Role::Node)
+            .then(|| u64::from_str_radix(&self.name, 16).ok())
             .flatten()
     }
 

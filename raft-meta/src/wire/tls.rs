@@ -205,6 +205,15 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(all)
 }
 
+/// Whom the first certificate of a file names.
+///
+/// # Errors
+///
+/// A text that names the file and what is wrong with it.
+pub fn identities_of(file: &Path) -> Result<Vec<Identity>, String> {
+    Ok(identities(Some(&certificates(file)?)))
+}
+
 /// Whom a verified certificate names.
 fn identities(chain: Option<&[CertificateDer<'_>]>) -> Vec<Identity> {
     let certificate = chain.and_then(|chain| chain.first());

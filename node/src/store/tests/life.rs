@@ -164,7 +164,7 @@ impl Life {
 
 async fn next_state(disk: &Rc<dyn Disk>) -> Result<State, StoreError> {
     make(disk, &data(), "/".into()).await?;
-    let state = State::next(disk, &data(), LOGS).await?;
+    let state = State::next(disk, &data(), LOGS, None).await?;
     for log in 0..LOGS {
         let directory = log_directory(&data(), log);
         make(disk, &directory, data()).await?;

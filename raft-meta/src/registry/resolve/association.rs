@@ -38,6 +38,7 @@ impl Registry {
             key,
             name: name.to_owned(),
             enabled: true,
+            retired: false,
             next_account: 1,
             home: node.map(|node| Home { node, generation: 1 }),
         }))]))
@@ -56,6 +57,24 @@ impl Registry {
             name.clone_into(&mut new.name);
         }
         new.enabled = enabled.unwrap_or(old.enabled);
+        if new.enabled && old.retired {
+            return Err(Refusal::Conflict(format!(
+                "the association {key} is being deleted: it cannot be enabled any more"
+            )));
+        }
+        Ok(done(replaced(old, new, Row::Association)))
+    }
+
+    /// Only one that is disabled, so that one slip destroys nothing and nobody is at work in it.
+    pub(super) fn retire_association(&self, key: Uuid) -> Result<Applied, Refusal> {
+        let old = &**self.tenant_or_refuse(key)?.association();
+        if old.enabled {
+            return Err(Refusal::Conflict(format!(
+                "the association {key} is enabled: disable it first"
+            )));
+        }
+        let mut new = old.clone();
+        new.retired = true;
         Ok(done(replaced(old, new, Row::Association)))
     }
 

@@ -31,6 +31,11 @@ pub enum Outcome {
         /// Its id.
         id: u64,
     },
+    /// A node was asked to compare its rows.
+    Compare {
+        /// Number of the request.
+        number: u64,
+    },
 }
 
 impl Registry {
@@ -45,6 +50,7 @@ impl Registry {
             Command::UpdateAssociation { key, name, enabled } => {
                 self.update_association(*key, name.as_deref(), *enabled)
             }
+            Command::RetireAssociation { key } => self.retire_association(*key),
             Command::DeleteAssociation { key } => self.delete_association(*key),
             Command::Place { key, node, from } => self.place(*key, *node, *from),
             Command::CreateUser { association, user } => self.create_user(*association, user),
@@ -64,6 +70,7 @@ impl Registry {
                 change,
             } => self.update_account(*association, *id, change),
             Command::DeleteAccount { association, id } => self.delete_account(*association, *id),
+            Command::Compare { node } => self.compare(*node),
             Command::SetOperator { sha256 } => self.set_operator(sha256),
             Command::PublishKey { key, now_s } => self.publish_key(key, *now_s),
             Command::ForgetKeys { now_s, token_s } => Ok(self.forget_keys(*now_s, *token_s)),
@@ -73,7 +80,20 @@ impl Registry {
                 public_url,
             } => self.announce(*node, relay, public_url),
             Command::Drain { node, drained } => self.drain(*node, *drained),
-            Command::TakeOver { node, rows, is_all } => Ok(self.take_over(*node, rows, *is_all)),
+            Command::TakeOver {
+                node,
+                rows,
+                is_all,
+                if_empty,
+            } => {
+                let has_some = self.tenants().len() > 0 || self.operator().is_some();
+                let rows = if *if_empty && has_some {
+                    &[]
+                } else {
+                    rows.as_slice()
+                };
+                Ok(self.take_over(*node, rows, *is_all))
+            }
         }?;
         if !applied.rows.is_empty() {
             let next = self.position().behind(&applied.rows);
@@ -96,6 +116,17 @@ impl Registry {
 }
 
 impl Registry {
+    fn compare(&self, node: u64) -> Result<Applied, Refusal> {
+        if !self.is_taken_over(node) {
+            return Err(Refusal::NotFound(format!("the node {node:016x}")));
+        }
+        let number = self.compares(node) + 1;
+        Ok(Applied {
+            rows: vec![RowChange::Put(Row::Compare { node, number })],
+            outcome: Outcome::Compare { number },
+        })
+    }
+
     fn set_operator(&self, sha256: &str) -> Result<Applied, Refusal> {
         if sha256.len() != 64 || !sha256.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(Refusal::invalid("OperatorToken", "is not stored as a SHA-256"));

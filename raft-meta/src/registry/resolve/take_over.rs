@@ -24,8 +24,8 @@ impl Registry {
     /// What a row of a node adds, if it does: nothing that is there is changed.
     fn added(&self, node: u64, row: Row) -> Option<Row> {
         let is_new = match &row {
-            // The registry has a position of its own.
-            Row::Revision(_) | Row::Chain(_) => false,
+            // The registry has a position of its own, and nobody waits for what was asked of another.
+            Row::Revision(_) | Row::Chain(_) | Row::Compare { .. } => false,
             Row::Association(association) => return self.added_association(node, association),
             Row::User(user) => {
                 self.tenant(user.association).is_some()

@@ -23,6 +23,7 @@ fn with_node() -> Registry {
         node: NODE,
         rows: Vec::new(),
         is_all: true,
+        if_empty: false,
     };
     registry.apply(&take_over).unwrap();
     registry

@@ -51,7 +51,27 @@ fn take_over(node: u64, own: &Registry, is_all: bool) -> Command {
         node,
         rows: own.rows().collect(),
         is_all,
+        if_empty: false,
     }
+}
+
+#[test]
+fn of_two_first_starts_one_makes_the_association() {
+    let first = |node| {
+        let mut command = take_over(u64::from(node), &own(u128::from(node)), true);
+        if let Command::TakeOver { if_empty, .. } = &mut command {
+            *if_empty = true;
+        }
+        command
+    };
+    let mut registry = registry(0);
+    registry.apply(&first(1_u32)).unwrap();
+    let operator = registry.operator().map(ToOwned::to_owned);
+    registry.apply(&first(2)).unwrap();
+    assert_eq!((registry.tenants().len(), registry.keys().len()), (1, 1));
+    assert!(registry.is_at_home(key(1), 1));
+    assert!(registry.is_taken_over(2));
+    assert_eq!(registry.operator(), operator.as_deref());
 }
 
 #[test]
@@ -96,6 +116,7 @@ fn it_is_done_once_whatever_became_of_it_since() {
             node: NODE,
             rows,
             is_all,
+            if_empty: false,
         };
         registry.apply(&command).unwrap();
     }

@@ -76,7 +76,7 @@ impl World {
 
     fn enter(&mut self) -> (u64, Vec<u64>) {
         match self.one(Command::Enter { node: NODE, logs: 2 }) {
-            Reply::Entered { epoch, applied } => (epoch, applied),
+            Reply::Entered { epoch, applied, .. } => (epoch, applied),
             other => panic!("{other:?}"),
         }
     }
