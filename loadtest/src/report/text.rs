@@ -6,6 +6,9 @@ use super::{Report, Settings};
 use crate::figures::{Figures, Latency, Line};
 use crate::units::{show_bytes, show_count, show_microseconds, show_rate};
 
+/// Request from which bytes tell more about the cost than requests do.
+const LARGE_BYTES: u64 = 1 << 20;
+
 /// The report, in lines.
 #[must_use]
 pub fn write(report: &Report) -> String {
@@ -141,20 +144,30 @@ fn errors(text: &mut String, figures: &Figures) {
 pub fn usage(figures: &Figures) -> String {
     let usage = &figures.usage;
     let mut text = format!(
-        "{} moved in {:.2} s. Generator: {} of CPU a request, busiest of {} threads {:.0} %",
-        show_bytes(bytes(figures)),
+        "{} moved in {:.2} s. Generator: {}, its busiest thread {:.0} % of a core",
+        show_bytes(exact(figures.all.bytes)),
         figures.elapsed_s,
-        show_microseconds(usage.generator_us_per_request),
-        usage.threads,
+        cost(figures, usage.generator_cpu_s),
         usage.busiest_thread * 100.0
     );
-    if let Some(server) = usage.server_us_per_request {
-        let _ = write!(text, ". Server: {} of CPU a request", show_microseconds(server));
+    if let Some(server) = usage.server_cpu_s {
+        let _ = write!(text, ". Server: {}", cost(figures, server));
     }
     text
 }
 
+/// CPU of each request, or of each GiB where requests are large.
+fn cost(figures: &Figures, cpu_s: f64) -> String {
+    let requests = figures.all.requests + figures.errors_count();
+    if figures.all.bytes / requests.max(1) < LARGE_BYTES {
+        let each = cpu_s * 1e6 / exact(requests.max(1));
+        return format!("{} of CPU a request", show_microseconds(each));
+    }
+    let each = cpu_s * exact(1 << 30) / exact(figures.all.bytes);
+    format!("{each:.2} s of CPU a GiB")
+}
+
 #[allow(clippy::cast_precision_loss, reason = "shown with a few digits")]
-fn bytes(figures: &Figures) -> f64 {
-    figures.all.bytes as f64
+fn exact(count: u64) -> f64 {
+    count as f64
 }

@@ -1,7 +1,7 @@
 //! Servers that do wrong, and what is said about them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::fake::{Asked, answer, ok, serve, serve_by};
@@ -199,4 +199,25 @@ fn what_cannot_be_prepared_is_said() {
     let options = "--token t --profile download --size 2 --requests 1";
     let ended = loadtest(&format!("rest --target http://{server} {options}"));
     ended.failed("HTTP 507: the disk is full");
+}
+
+#[test]
+fn a_token_is_renewed_before_it_expires() {
+    static LOGINS: AtomicUsize = AtomicUsize::new(0);
+    let server = serve_by(
+        |_| ok(),
+        |line| {
+            if line != "POST /apiaccess/auth" {
+                return ok();
+            }
+            LOGINS.fetch_add(1, Ordering::SeqCst);
+            answer(200, br#"{"token":"t","expires_in":1}"#)
+        },
+    );
+    let keys = "--association-key a --access-key b --secret-key c";
+    let ended = loadtest(&format!(
+        "rest --target http://{server} {keys} --profile upload --size 10 --duration 3s --warm-up 0 --rate 50/s"
+    ));
+    ended.passed(150);
+    assert!(LOGINS.load(Ordering::SeqCst) >= 3);
 }
