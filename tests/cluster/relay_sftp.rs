@@ -39,7 +39,8 @@ fn client(server: &Server, program: &str) -> Command {
     command
 }
 
-fn sftp(server: &Server, at: &Path, commands: &str) -> Option<Output> {
+/// Runs a batch of sftp's commands in a directory.
+pub(crate) fn sftp(server: &Server, at: &Path, commands: &str) -> Option<Output> {
     let file = directory(server, "ask").join("batch");
     std::fs::write(&file, commands).unwrap();
     let mut command = client(server, "sftp");

@@ -12,7 +12,10 @@ use filegridctl::authority::Authority;
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::json;
 
+use crate::ftp::{self, Ftp};
 use crate::member::{event_of, tree_with};
+use crate::programs::{self, well};
+use crate::relay_sftp::sftp;
 use crate::support::{Server, noise, poll, request};
 
 /// Files of a directory that an authority has made: its certificate, the other one, and the key.
@@ -135,6 +138,23 @@ fn nodes_relay_to_each_other_by_their_certificates_and_for_nobody_else() {
     let back = [("f", "back", large.as_slice())];
     poll(|| two.upload_as(&one.token, &back, None).status == 200);
     assert!(one.get("/back").body == large);
+
+    // The other protocols go the same way.
+    ftp::account(two, ftp::NAME, "/", "RW");
+    poll(|| Ftp::connect(one).try_login(ftp::NAME));
+    let mut client = Ftp::connect(one);
+    client.secure(one);
+    assert!(client.try_login(ftp::NAME));
+    client.upload("STOR by-ftp", &large);
+    assert!(client.download("RETR by-ftp") == large);
+    assert!(two.get("/by-ftp").body == large);
+    let at = programs::directory(one, "files");
+    std::fs::write(at.join("up"), &large).unwrap();
+    if let Some(output) = sftp(one, &at, "put up /by-sftp\nget /by-sftp down\n") {
+        well(&output);
+        assert!(std::fs::read(at.join("down")).unwrap() == large);
+        assert!(two.get("/by-sftp").body == large);
+    }
 
     // Any node may come.
     let (node, own) = &nodes[0];

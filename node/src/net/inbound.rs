@@ -68,6 +68,13 @@ impl Inbound {
         self.start = self.start.saturating_add(n).min(self.end);
     }
 
+    /// Gives the buffer back, if there is nothing in it.
+    pub fn rest(&mut self) {
+        if self.start == self.end {
+            self.release();
+        }
+    }
+
     /// Waits for the first byte of the next request, holding no buffer. False: the peer is done.
     ///
     /// # Errors

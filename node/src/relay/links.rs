@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,14 +60,28 @@ impl Links {
             stall_min_bytes: 1,
         });
         ring::spawn(Sweeper::run(Rc::downgrade(&sweeper)));
-        Rc::new(Self {
+        let links = Rc::new(Self {
             registry,
             cluster,
             tls,
             sweeper,
             idle: RefCell::default(),
             away: RefCell::default(),
-        })
+        });
+        ring::spawn(Self::tend(Rc::downgrade(&links)));
+        links
+    }
+
+    /// Ends connections that nobody has needed for long, as long as there is anybody who might.
+    async fn tend(links: Weak<Self>) {
+        loop {
+            ring::sleep(Duration::from_secs(RELAY_IDLE_S)).await;
+            let Some(links) = links.upgrade() else { return };
+            links.idle.borrow_mut().retain(|_, links| {
+                links.retain(Link::is_fresh);
+                !links.is_empty()
+            });
+        }
     }
 
     /// A connection to a node that nobody else uses now, and whether it has been used before.
@@ -113,9 +127,9 @@ impl Links {
         let now = clock::monotonic();
         link.idle_since = now;
         link.receiving.enter(Phase::Idle);
+        link.inbound.rest();
         let mut idle = self.idle.borrow_mut();
         let links = idle.entry(node).or_default();
-        links.retain(|link| now.duration_since(link.idle_since) < Duration::from_secs(RELAY_IDLE_S));
         if links.len() < RELAY_IDLE_MAX_COUNT {
             links.push(link);
         }

@@ -16,7 +16,8 @@ use super::wire::Wire;
 use crate::auth::AccountPrincipal;
 use crate::limits::{SFTP_CHANNEL_PACKET_BYTES, SFTP_REPLIES_JOINED_BYTES};
 
-/// Serves a session to its end, and says its exit status. A client that asks for more than it takes answers to is not read any further.
+/// Serves a session to its end, and says its exit status. A client that asks for more than it takes answers to is not read
+/// any further.
 pub(super) async fn serve<S>(
     shared: &Shared,
     account: AccountPrincipal,
