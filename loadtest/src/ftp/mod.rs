@@ -2,6 +2,7 @@
 //! connections.
 
 mod control;
+mod delete;
 mod reply;
 
 use std::io::IoSlice;
@@ -11,12 +12,12 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use self::control::Control;
-use self::reply::{Entry, entries};
+use self::reply::entries;
 use crate::cli::FtpTls;
 use crate::content::{Check, Content};
 use crate::failure::Failure;
 use crate::files::{File, Files};
-use crate::limits::{BODY_KEPT_MAX_BYTES, PATH_MAX_BYTES, PIECE_BYTES};
+use crate::limits::{BODY_KEPT_MAX_BYTES, PIECE_BYTES};
 use crate::plan::FtpAccess;
 use crate::target::Target;
 use crate::tls;
@@ -207,7 +208,8 @@ impl Session {
     ///
     /// Whatever goes wrong.
     pub async fn delete(&mut self, path: &str) -> Result<(), Failure> {
-        self.with(async |control| delete(control, path).await).await
+        self.with(async |control| delete::delete(control, path).await)
+            .await
     }
 
     /// Ends the session in good order.
@@ -235,7 +237,12 @@ async fn send(data: &mut Wire, content: &Content, file: &File) -> Result<(), Fai
 }
 
 async fn listing(control: &mut Control, path: &str) -> Result<Vec<u8>, Failure> {
-    let mut data = control.begin(&format!("MLSD {path}")).await?;
+    received(control, &format!("MLSD {path}")).await
+}
+
+/// What a command brings over a data connection.
+async fn received(control: &mut Control, command: &str) -> Result<Vec<u8>, Failure> {
+    let mut data = control.begin(command).await?;
     let mut listing = Vec::new();
     while data
         .receive(|bytes| (listing.extend_from_slice(bytes), bytes.len()).1)
@@ -249,34 +256,4 @@ async fn listing(control: &mut Control, path: &str) -> Result<Vec<u8>, Failure> 
     drop(data);
     control.reply(&[226, 250]).await?;
     Ok(listing)
-}
-
-/// Deletes a directory with all that is below it, from the leaves up.
-async fn delete(control: &mut Control, path: &str) -> Result<(), Failure> {
-    let mut waiting = vec![(path.to_owned(), false)];
-    while let Some((path, is_listed)) = waiting.pop() {
-        if is_listed {
-            control.ask(&format!("RMD {path}"), &[250]).await?;
-            continue;
-        }
-        if path.len() > PATH_MAX_BYTES {
-            return Err(Failure::malformed("directories do not end"));
-        }
-        waiting.push((path.clone(), true));
-        for Entry {
-            name, is_directory, ..
-        } in entries(&listing(control, &path).await?).map_err(Failure::malformed)?
-        {
-            if name.contains('/') || name == "." || name == ".." {
-                continue;
-            }
-            let below = format!("{path}/{name}");
-            if is_directory {
-                waiting.push((below, false));
-            } else {
-                control.ask(&format!("DELE {below}"), &[250]).await?;
-            }
-        }
-    }
-    Ok(())
 }
