@@ -76,6 +76,7 @@ pub const BACKUP_SILENT_MAX_S: u64 = 60;
 pub const OPERATOR_PAGE_MAX_COUNT: usize = 1000;
 
 const _: () = assert!(OPERATOR_PAGE_MAX_COUNT * 4 * DESCRIPTION_MAX_BYTES < FRAME_MAX_BYTES);
+const _: () = assert!(ANSWER_MAX_S * 1000 > LIST_PATIENCE_MAX_MS && ANSWER_MAX_S > LEADER_PATIENCE_S);
 const _: () = assert!(BARE_NAMES_MAX_COUNT >= ACCOUNTS_MAX_COUNT);
 
 /// Length of a segment of the Raft log: made in some 10 ms when it is needed, holds 100 of the largest entries.
@@ -99,6 +100,10 @@ pub const COMMANDS_QUEUED_MAX_COUNT: usize = 4096;
 pub const COMMANDS_QUEUED_MAX_BYTES: usize = 32 << 20;
 /// How long a command waits for a leader.
 pub const LEADER_PATIENCE_S: u64 = 5;
+/// A member that gives no answer for so long stands still, and another is asked: longer than it waits for anything itself.
+pub const ANSWER_MAX_S: u64 = 12;
+/// The same where members are changed: a new one has to catch up first.
+pub const MEMBERS_CHANGE_MAX_S: u64 = 330;
 /// Payload of one append request, unless one entry alone is longer.
 pub const APPEND_MAX_BYTES: usize = 2 << 20;
 /// Commands up to this length together are applied without handing the thread over: some 0.5 ms.

@@ -9,6 +9,8 @@ mod registry;
 mod roster;
 mod service;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 pub use self::compare::{

@@ -4,18 +4,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::members::{Change, MembersError};
 use super::proposer::{Answered, Batch, ProposeError};
 use super::status::Status;
 use super::types::Commands;
-use crate::limits::{COMMAND_MAX_BYTES, LEADER_PATIENCE_S};
+use crate::limits::{ANSWER_MAX_S, COMMAND_MAX_BYTES, LEADER_PATIENCE_S, MEMBERS_CHANGE_MAX_S};
 use crate::wire::{CallError, Carrier, Destination, Dialer, Method, Refusal, Watch};
 
+const ANSWER_MAX: Duration = Duration::from_secs(ANSWER_MAX_S);
+/// A new member has to catch up first.
+const CHANGE_MAX: Duration = Duration::from_secs(MEMBERS_CHANGE_MAX_S);
+
 /// Talks to whichever member is there, and to the one that leads where that matters.
-pub struct Client {
-    dialer: Dialer,
+pub struct Client<C = Dialer> {
+    carrier: C,
     known: Mutex<Known>,
 }
 
@@ -27,11 +31,29 @@ struct Known {
 }
 
 impl Client {
+    /// Asks the member that [`Self::call`] asks now for a stream, and says which that is.
+    ///
+    /// # Errors
+    ///
+    /// As for a call; another member is asked next time.
+    pub async fn watch(&self, method: Method, body: Bytes) -> Result<(Watch, Destination), CallError> {
+        let member = self.any()?;
+        match self.carrier.watch(&member, method, body).await {
+            Ok(watch) => Ok((watch, member)),
+            Err(error) => {
+                self.pass_over(&member);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl<C: Carrier> Client<C> {
     /// A client that knows these members; the first that answers is the one it stays with.
     #[must_use]
-    pub fn new(dialer: Dialer, members: Vec<Destination>) -> Self {
+    pub fn new(carrier: C, members: Vec<Destination>) -> Self {
         Self {
-            dialer,
+            carrier,
             known: Mutex::new(Known {
                 members,
                 next: 0,
@@ -78,7 +100,7 @@ impl Client {
         let mut last = CallError::Unreachable("no member is configured".to_owned());
         for _ in 0..attempts {
             let member = self.any()?;
-            match self.dialer.call(&member, method, body.clone()).await {
+            match self.ask(&member, method, body.clone(), ANSWER_MAX).await {
                 Err(error @ CallError::Unreachable(_)) => {
                     self.pass_over(&member);
                     last = error;
@@ -89,35 +111,43 @@ impl Client {
         Err(last)
     }
 
-    /// Asks the member that [`Self::call`] asks now for a stream, and says which that is.
-    ///
-    /// # Errors
-    ///
-    /// As for a call; another member is asked next time.
-    pub async fn watch(&self, method: Method, body: Bytes) -> Result<(Watch, Destination), CallError> {
-        let member = self.any()?;
-        match self.dialer.watch(&member, method, body).await {
-            Ok(watch) => Ok((watch, member)),
-            Err(error) => {
-                self.pass_over(&member);
-                Err(error)
-            }
-        }
+    /// Asks a member. One that does not answer in time stands still: its system takes what is sent, so that the connection
+    /// seems to be well. Another is asked next time.
+    async fn ask(
+        &self,
+        member: &Destination,
+        method: Method,
+        body: Bytes,
+        answer_max: Duration,
+    ) -> Result<Bytes, CallError> {
+        let answer = timeout(answer_max, self.carrier.call(member, method, body)).await;
+        answer.unwrap_or_else(|_| {
+            self.pass_over(member);
+            Err(CallError::Lost(format!(
+                "member {} does not answer",
+                member.member
+            )))
+        })
     }
 
-    /// Asks the leader, whoever that is, for as long as an election takes.
+    /// Asks the leader, whoever that is, for as long as an election takes. The answer may take so long.
     ///
     /// # Errors
     ///
     /// [`CallError::Unreachable`] if none was found in time: nothing was done. Otherwise what the leader said, or that
     /// the outcome is unknown.
-    pub async fn call_leader(&self, method: Method, body: Bytes) -> Result<Bytes, CallError> {
+    pub async fn call_leader(
+        &self,
+        method: Method,
+        body: Bytes,
+        answer_max: Duration,
+    ) -> Result<Bytes, CallError> {
         let deadline = Instant::now() + Duration::from_secs(LEADER_PATIENCE_S);
         let mut sent_on = false;
         loop {
             let leader = self.known().leader.clone();
             let member = leader.map_or_else(|| self.any(), Ok)?;
-            let why = match self.dialer.call(&member, method, body.clone()).await {
+            let why = match self.ask(&member, method, body.clone(), answer_max).await {
                 Ok(answer) => {
                     self.known().leader = Some(member);
                     return Ok(answer);
@@ -157,7 +187,10 @@ impl Client {
             return Err(ProposeError::TooLong(command.len()));
         }
         let unknown = |why: &str| ProposeError::Unknown(why.to_owned());
-        match self.call_leader(Method::PROPOSE, Commands::one(command).0).await {
+        match self
+            .call_leader(Method::PROPOSE, Commands::one(command).0, ANSWER_MAX)
+            .await
+        {
             Ok(answer) => {
                 let mut batch = Batch::read(answer).ok_or_else(|| unknown("the answer is not readable"))?;
                 Ok(Answered {
@@ -194,7 +227,7 @@ impl Client {
     ///
     /// If it cannot be asked.
     pub async fn status(&self, member: &Destination) -> Result<Status, CallError> {
-        let answer = self.dialer.call(member, Method::STATUS, Bytes::new()).await?;
+        let answer = self.carrier.call(member, Method::STATUS, Bytes::new()).await?;
         Status::read(answer).ok_or_else(|| CallError::Lost("the status is not readable".to_owned()))
     }
 
@@ -235,7 +268,67 @@ impl Client {
     }
 
     async fn change(&self, change: Change) -> Result<(), MembersError> {
-        let answer = self.call_leader(Method::MEMBERS, change.write()).await;
+        let answer = self
+            .call_leader(Method::MEMBERS, change.write(), CHANGE_MAX)
+            .await;
         answer.map(drop).map_err(MembersError::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::BoxFuture;
+
+    use super::*;
+
+    /// Members of which the first stands still.
+    struct Mute;
+
+    impl Carrier for Mute {
+        fn call(
+            &self,
+            to: &Destination,
+            method: Method,
+            _: Bytes,
+        ) -> BoxFuture<'static, Result<Bytes, CallError>> {
+            if to.member == 1 {
+                return Box::pin(std::future::pending());
+            }
+            let leads = method != Method::PROPOSE || to.member == 2;
+            let elsewhere = Refusal::NotLeader(None);
+            Box::pin(async move {
+                if leads {
+                    Ok(Bytes::new())
+                } else {
+                    Err(elsewhere.into())
+                }
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_that_stands_still_is_left() {
+        let to = |member| Destination {
+            member,
+            address: member.to_string(),
+        };
+        let client = Client::new(Mute, (1..=3).map(to).collect());
+        client.known().leader = Some(to(1));
+        let lost = client.propose(b"x").await;
+        assert!(
+            matches!(lost, Err(ProposeError::Unknown(_))),
+            "it may be done: {lost:?}"
+        );
+        let answered = client
+            .call_leader(Method::PROPOSE, Bytes::new(), ANSWER_MAX)
+            .await;
+        assert_eq!(answered, Ok(Bytes::new()));
+        let client = Client::new(Mute, (1..=3).map(to).collect());
+        let lost = client.call(Method::APPLICATION, Bytes::new()).await;
+        assert!(matches!(lost, Err(CallError::Lost(_))), "{lost:?}");
+        assert_eq!(
+            client.call(Method::APPLICATION, Bytes::new()).await,
+            Ok(Bytes::new())
+        );
     }
 }

@@ -12,7 +12,7 @@ mod network;
 mod options;
 mod proposer;
 mod rpc;
-mod runtime;
+pub(crate) mod runtime;
 mod service;
 mod snapshot;
 mod status;

@@ -33,12 +33,14 @@ enum Entry {
 }
 
 /// A change of directory entries that is not synced: each path with what it stood for before.
+#[derive(Clone)]
 struct Unsynced {
     before: Vec<(PathBuf, Option<Entry>)>,
 }
 
 /// What the disk holds: certainly, and so far. Whoever uses it carries the number of the life that it began in; the
 /// operations of an earlier life fail.
+#[derive(Clone)]
 pub struct World {
     inodes: BTreeMap<u64, Inode>,
     entries: BTreeMap<PathBuf, Entry>,

@@ -44,6 +44,16 @@ impl SimDisk {
         }
     }
 
+    /// Another disk that holds the same.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let world = self.world().clone();
+        Self {
+            life: world.life(),
+            world: Arc::new(Mutex::new(world)),
+        }
+    }
+
     /// What the disk holds.
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,5 +1,7 @@
 mod cluster;
+pub(crate) mod hosts;
 pub(crate) mod machine;
+pub(crate) mod net;
 mod simulation;
 mod suite;
 

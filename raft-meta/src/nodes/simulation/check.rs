@@ -1,0 +1,126 @@
+//! What has to be so in the end: the tree of the cluster is the union of the trees of the nodes, and what a node has lost,
+//! which is marked.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use filegrid_tree::{DirId, ROOTS, RowRef, View, keys, root_name};
+
+use super::disk::Rows;
+use super::node::{LOGS, Node, Place};
+use crate::nodes::Span;
+use crate::store::Store;
+
+/// Every row of a store.
+pub(super) fn rows(view: &dyn View) -> Rows {
+    let mut rows = Rows::default();
+    let each = &mut |key: &[u8], value: &[u8]| {
+        rows.0.insert(key.to_vec(), value.to_vec());
+        ControlFlow::Continue(())
+    };
+    view.scan(&[], &[0xff], each).unwrap();
+    rows
+}
+
+/// What the cluster shows of an association.
+struct Walk<'c> {
+    cluster: &'c Rows,
+    node: &'c Rows,
+    marks: BTreeSet<(DirId, String)>,
+    /// Sizes of files, by whether the node has them.
+    here: BTreeSet<u64>,
+    lost: BTreeSet<u64>,
+    seen: usize,
+}
+
+impl Walk<'_> {
+    /// Goes through a run; `is_lost` if all of it is marked by a directory above.
+    fn run(&mut self, span: &Span, is_lost: bool) {
+        let mut below = Vec::new();
+        let cluster = self.cluster;
+        let each = &mut |name: &str, row: &[u8]| {
+            let read = RowRef::new(row).unwrap();
+            let own = self.node.0.get(&keys::row(span.directory, name));
+            let is_here = own.is_some();
+            if let Some(own) = own {
+                assert_eq!(own, row, "{:?} {name}: {:?}", span.directory, read.to_row());
+                self.seen += 1;
+            } else {
+                let mut marks = [name, ""]
+                    .map(|name| (span.directory, name.to_owned()))
+                    .into_iter();
+                let is_marked = is_lost || marks.any(|mark| self.marks.contains(&mark));
+                assert!(
+                    is_marked,
+                    "only the cluster has {name}, and it is not marked: {:?}",
+                    read.to_row()
+                );
+            }
+            match read.directory() {
+                Some(directory) => below.push((directory, !is_here)),
+                None if is_here => drop(self.here.insert(read.size())),
+                None => drop(self.lost.insert(read.size())),
+            }
+            ControlFlow::Continue(())
+        };
+        span.each(cluster, each).unwrap();
+        for (directory, is_lost) in below {
+            let (from, to) = (String::new(), None);
+            self.run(&Span { directory, from, to }, is_lost);
+        }
+    }
+}
+
+/// Demands of a node and a member's store what has to be so, and returns how many files were acknowledged.
+pub(super) fn check(node: &Node, store: &Store) -> usize {
+    let cluster = rows(&store.view());
+    let (from, to) = keys::all(b'l');
+    let marked = cluster.0.range(from..to);
+    let marks: BTreeSet<_> = marked
+        .map(|(key, _)| keys::split(key).unwrap())
+        .map(|(directory, name)| (directory, name.to_owned()))
+        .collect();
+    let disk = node.disk.borrow();
+    for log in 0..LOGS {
+        let of = &disk.logs[usize::from(log)];
+        let producer = store.producer(node.id, log).unwrap();
+        assert_eq!((producer.applied, producer.rejected), (of.applied(), 0));
+        let mut walk = Walk {
+            cluster: &cluster,
+            node: &of.rows,
+            marks: marks.clone(),
+            here: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            seen: 0,
+        };
+        let root = Span::one(ROOTS, &root_name(&of.association));
+        walk.run(&root, false);
+        // Directories whose names others have again are found by their ids only.
+        let hidden = marks.iter().filter(|(_, name)| name.is_empty());
+        for (directory, from) in hidden.cloned() {
+            walk.run(
+                &Span {
+                    directory,
+                    from,
+                    to: None,
+                },
+                true,
+            );
+        }
+        let own = super::compare::directories(&of.rows, of.association).into_iter();
+        let own: u64 = own.map(|(_, run)| run.digest(&of.rows).unwrap().rows).sum();
+        assert!(
+            walk.seen as u64 >= own,
+            "the cluster lacks rows of node {}",
+            node.id
+        );
+        for kept in node.kept.borrow().iter().filter(|kept| kept.log == log) {
+            match kept.place {
+                Place::Everywhere => assert!(walk.here.contains(&kept.size), "{kept:?} is not there"),
+                Place::Cluster => assert!(walk.lost.contains(&kept.size), "{kept:?} was dropped"),
+                Place::Nowhere => {}
+            }
+        }
+    }
+    node.kept.borrow().len()
+}
