@@ -4,6 +4,7 @@
 //! on the way of an upload waits for it.
 
 mod announce;
+mod epoch;
 mod guesses;
 mod join;
 mod peers;
@@ -95,6 +96,9 @@ pub struct Granted {
     pub applied: u64,
     /// Number of the last request to compare rows that was answered.
     pub compared: u64,
+    /// Whether it had let in no start since that in which it last had what this node had, and forgotten none: else one of
+    /// the two may have been restored, and the same sequence may stand for other changes.
+    pub is_next: bool,
 }
 
 /// What the cluster has said to a batch.
@@ -117,6 +121,9 @@ enum Request {
     Entered {
         log: u8,
         reply: oneshot::Sender<Granted>,
+    },
+    Agreed {
+        log: u8,
     },
     Ship {
         batch: Batch,
@@ -259,6 +266,12 @@ impl Cluster {
     /// Waits until the cluster has let this start of the node in: what it knows of a log. `None` if the node stops first.
     pub async fn entered(&self, log: u8) -> Option<Granted> {
         self.ask(|reply| Request::Entered { log, reply }).await
+    }
+
+    /// Says that the cluster has what this node has of a log, as far as it was shipped.
+    pub fn agree(&self, log: u8) {
+        // Without anybody who could note it, it is found out again.
+        let _ = self.requests.send(Request::Agreed { log });
     }
 
     /// Ships changes.

@@ -1,5 +1,7 @@
 //! This start of the node, as the cluster knows it: its epoch, and what it ships.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,7 +12,7 @@ use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 
 use super::way::Way;
-use super::{Batch, Granted, Request, Shipped, Us, away};
+use super::{Batch, Granted, Request, Shipped, Us, away, epoch};
 use crate::limits::{SHIP_RETRY_MAX_MS, SHIP_RETRY_MIN_MS};
 
 /// What is known of the cluster.
@@ -23,6 +25,8 @@ pub(super) struct Session {
     /// Revision of the registry that this node knows.
     known: watch::Sender<Option<u64>>,
     is_away: AtomicBool,
+    /// Logs of which the cluster has what this node has.
+    agreed: Mutex<BTreeSet<u8>>,
 }
 
 /// What the cluster has said when it let us in.
@@ -31,17 +35,20 @@ pub(super) struct Entered {
     epoch: u64,
     applied: Vec<u64>,
     compared: Vec<u64>,
+    /// Whether it is the start behind the one that this `DATA` has noted.
+    is_next: bool,
 }
 
 impl Entered {
     /// What a reply says, if it is that.
-    fn of(reply: Reply) -> Result<Self, Reply> {
+    fn of(reply: Reply, data: &Path) -> Result<Self, Reply> {
         match reply {
             Reply::Entered {
                 epoch,
                 applied,
                 compared,
             } => Ok(Self {
+                is_next: epoch::last(data).checked_add(1) == Some(epoch),
                 epoch,
                 applied,
                 compared,
@@ -55,6 +62,7 @@ impl Entered {
         Granted {
             applied: self.applied.get(log).copied().unwrap_or(0),
             compared: self.compared.get(log).copied().unwrap_or(0),
+            is_next: self.is_next,
         }
     }
 }
@@ -68,6 +76,7 @@ impl Session {
             entered: watch::Sender::new(None),
             known: watch::Sender::new(None),
             is_away: AtomicBool::new(false),
+            agreed: Mutex::default(),
         })
     }
 
@@ -87,7 +96,7 @@ impl Session {
             node: self.us.node,
             logs: self.us.logs,
         };
-        let entered = Entered::of(self.way.propose(&enter).await?);
+        let entered = Entered::of(self.way.propose(&enter).await?, &self.us.data);
         let entered = entered.map_err(|other| unexpected(&other))?;
         self.is_back();
         *self.granted.lock().await = Some(entered);
@@ -102,6 +111,7 @@ impl Session {
                     let _ = reply.send(entered.of_log(log));
                 }
             }
+            Request::Agreed { log } => self.agreed(log).await,
             Request::Ship { batch, reply } => {
                 let _ = reply.send(self.ship(batch).await);
             }
@@ -138,6 +148,18 @@ impl Session {
         let mut entered = self.entered.subscribe();
         let entered = entered.wait_for(Option::is_some).await.ok()?;
         entered.clone()
+    }
+
+    /// The cluster has what this node has of a log. Once that is so of all, the number of this start is noted.
+    async fn agreed(&self, log: u8) {
+        let granted = self.granted.lock().await;
+        let mut agreed = self.agreed.lock().await;
+        if agreed.insert(log)
+            && agreed.len() == usize::from(self.us.logs)
+            && let Some(granted) = &*granted
+        {
+            epoch::note(&self.us.data, granted.epoch);
+        }
     }
 
     async fn ship(&self, batch: Batch) -> Shipped {
@@ -231,9 +253,11 @@ impl Session {
             logs: self.us.logs,
             epoch: refused,
         };
-        match Entered::of(self.way.propose(&again).await?) {
+        match Entered::of(self.way.propose(&again).await?, &self.us.data) {
             Ok(entered) => {
                 tracing::warn!("the metadata cluster was restored: it has let this node in again");
+                // Its number is noted when a round of comparing is over.
+                self.agreed.lock().await.clear();
                 *granted = Some(entered);
                 // Nothing is shipped before the registry is known as it is now.
                 self.entered.send_replace(None);

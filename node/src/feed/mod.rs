@@ -18,7 +18,7 @@ use filegrid_tree::Change;
 use self::copy::Copy;
 use self::reconcile::Rounds;
 use crate::clock;
-use crate::cluster::{Batch, Cluster, Granted, Shipped};
+use crate::cluster::{Batch, Cluster, Shipped};
 use crate::limits::{
     COPY_MAX_ROWS, SHIP_EVERY_MS, SHIP_MAX_BYTES, SHIP_MAX_COUNT, SHIP_RETRY_MAX_MS, SHIP_RETRY_MIN_MS,
     SHIP_SIGN_MS,
@@ -38,6 +38,8 @@ pub struct Feeder {
     log: u8,
     cluster: Arc<Cluster>,
     follower: Follower,
+    /// Sequence that the log had when this start opened it. The cluster cannot have more, unless the node has lost that.
+    opened: u64,
     /// Sequence that the cluster has.
     shipped: u64,
     rounds: Rounds,
@@ -71,6 +73,7 @@ impl Feeder {
         owner.follow();
         cluster.adopt(log, owner.progress());
         Self {
+            opened: owner.progress().applied(),
             owner,
             log,
             cluster,
@@ -93,13 +96,18 @@ impl Feeder {
     }
 
     async fn feed(&mut self) -> Ended {
-        let Some(Granted { applied, compared }) = self.cluster.entered(self.log).await else {
+        let Some(granted) = self.cluster.entered(self.log).await else {
             return Ended::Stopped;
         };
-        self.rounds.answered(compared);
+        self.rounds.answered(granted.compared);
         self.owner.set_closed(false);
-        if let Err(ended) = self.resume(applied).await {
+        if let Err(ended) = self.resume(granted.applied).await {
             return ended;
+        }
+        if !granted.is_next {
+            self.rounds.hurry();
+        } else if granted.applied <= self.opened {
+            self.cluster.agree(self.log);
         }
         // Other nodes hear of this start at once.
         if !self.cluster.is_embedded()
@@ -130,22 +138,28 @@ impl Feeder {
 
     /// Goes on where the cluster is, if that is possible.
     async fn resume(&mut self, applied: u64) -> Result<(), Ended> {
-        if applied > self.owner.progress().applied() {
-            return self.catch_up(applied).await;
+        // What was changed since, before the cluster could be asked, has sequences that the cluster may know already.
+        if applied > self.opened {
+            return self.catch_up(applied, self.opened).await;
         }
         self.moved_to(applied, None);
         Ok(())
     }
 
-    /// Makes the cluster go on with this node, which has lost changes.
-    async fn catch_up(&mut self, applied: u64) -> Result<(), Ended> {
+    /// Makes the cluster go on with this node, which has lost the changes behind `own`.
+    async fn catch_up(&mut self, applied: u64, own: u64) -> Result<(), Ended> {
         tracing::error!(
             log = self.log,
             cluster = applied,
-            node = self.owner.progress().applied(),
+            node = own,
             "the cluster knows more changes than this node, which has lost some: list/tree may show what it lost"
         );
-        self.copy_all().await
+        // Its rows are not sent as they are: a directory whose name another has again would be out of sight for ever.
+        // Comparing sends what the cluster lacks, and marks that.
+        let sequence = self.owner.progress().applied();
+        self.jump(sequence).await?;
+        self.rounds.hurry();
+        Ok(())
     }
 
     /// Waits until there is something to ship; says whether there is, or only a sign of life to be given, or rows to be
@@ -189,7 +203,7 @@ impl Feeder {
         };
         let begun = clock::monotonic();
         match self.send(batch).await? {
-            Sent::Applied(applied) if applied > sent => self.catch_up(applied).await?,
+            Sent::Applied(applied) if applied > sent => self.catch_up(applied, sent).await?,
             Sent::Applied(applied) => self.moved_to(applied, as_of_ms),
             // The cluster was restored meanwhile, or has applied more than it has answered.
             Sent::Gap(next) => {

@@ -94,7 +94,13 @@ impl Rounds {
     /// What the round has found, if somebody waits for that.
     fn over(&mut self, log: u8) -> Option<Compared> {
         let found = std::mem::take(&mut self.found);
-        if found.put > 0 {
+        if found.put > 0 && self.hurries && !self.answers {
+            tracing::info!(
+                log,
+                rows = found.put,
+                "the metadata cluster lacked rows of this node: it was sent these"
+            );
+        } else if found.put > 0 {
             tracing::warn!(
                 log,
                 rows = found.put,
@@ -161,6 +167,7 @@ impl Feeder {
             if let Some(compared) = self.rounds.over(self.log) {
                 self.insist(|| self.cluster.compared(self.log, compared)).await?;
             }
+            self.cluster.agree(self.log);
         } else {
             let pause = if self.rounds.hurries { 0 } else { COMPARE_EVERY_MS };
             self.rounds.round = Some(round);

@@ -130,13 +130,18 @@ impl<C: Carrier> Client<C> {
         })
     }
 
-    /// Asks the leader, whoever that is, for as long as an election takes. The answer may take so long.
+    /// Asks the leader, whoever that is, for as long as an election takes.
     ///
     /// # Errors
     ///
     /// [`CallError::Unreachable`] if none was found in time: nothing was done. Otherwise what the leader said, or that
     /// the outcome is unknown.
-    pub async fn call_leader(
+    pub async fn call_leader(&self, method: Method, body: Bytes) -> Result<Bytes, CallError> {
+        self.ask_leader(method, body, ANSWER_MAX).await
+    }
+
+    /// The same where the answer may take so long.
+    async fn ask_leader(
         &self,
         method: Method,
         body: Bytes,
@@ -188,7 +193,7 @@ impl<C: Carrier> Client<C> {
         }
         let unknown = |why: &str| ProposeError::Unknown(why.to_owned());
         match self
-            .call_leader(Method::PROPOSE, Commands::one(command).0, ANSWER_MAX)
+            .call_leader(Method::PROPOSE, Commands::one(command).0)
             .await
         {
             Ok(answer) => {
@@ -218,7 +223,7 @@ impl<C: Carrier> Client<C> {
         method: Method,
         body: Bytes,
     ) -> Result<Bytes, CallError> {
-        self.dialer.call(member, method, body).await
+        self.carrier.call(member, method, body).await
     }
 
     /// How a member is.
@@ -269,7 +274,7 @@ impl<C: Carrier> Client<C> {
 
     async fn change(&self, change: Change) -> Result<(), MembersError> {
         let answer = self
-            .call_leader(Method::MEMBERS, change.write(), CHANGE_MAX)
+            .ask_leader(Method::MEMBERS, change.write(), CHANGE_MAX)
             .await;
         answer.map(drop).map_err(MembersError::from)
     }
@@ -320,7 +325,7 @@ mod tests {
             "it may be done: {lost:?}"
         );
         let answered = client
-            .call_leader(Method::PROPOSE, Bytes::new(), ANSWER_MAX)
+            .call_leader(Method::PROPOSE, Bytes::new())
             .await;
         assert_eq!(answered, Ok(Bytes::new()));
         let client = Client::new(Mute, (1..=3).map(to).collect());

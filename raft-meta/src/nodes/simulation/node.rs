@@ -204,7 +204,7 @@ impl Node {
         };
         loop {
             match self.ask(&enter).await {
-                Some(Reply::Entered { epoch, applied }) => return (epoch, applied),
+                Some(Reply::Entered { epoch, applied, .. }) => return (epoch, applied),
                 Some(other) => panic!("{other:?}"),
                 None => sleep(Duration::from_millis(50)).await,
             }
