@@ -86,6 +86,17 @@ impl Server {
         server
     }
 
+    /// Another process on a copy of this one's data.
+    #[allow(dead_code, reason = "tests of the cluster need it")]
+    pub(crate) fn twin(&self, data: &Path) -> Self {
+        let mut server = Self::on(data, self.settings.clone(), |_| {});
+        server.directory = Some(tempfile::tempdir().unwrap());
+        server.keys.clone_from(&self.keys);
+        server.operator_token.clone_from(&self.operator_token);
+        server.token = server.login(&server.keys);
+        server
+    }
+
     fn on(data: &Path, settings: Vec<(String, String)>, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_filegrid"));
         command.arg("--data").arg(data).args([
