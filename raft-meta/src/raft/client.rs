@@ -192,10 +192,7 @@ impl<C: Carrier> Client<C> {
             return Err(ProposeError::TooLong(command.len()));
         }
         let unknown = |why: &str| ProposeError::Unknown(why.to_owned());
-        match self
-            .call_leader(Method::PROPOSE, Commands::one(command).0)
-            .await
-        {
+        match self.call_leader(Method::PROPOSE, Commands::one(command).0).await {
             Ok(answer) => {
                 let mut batch = Batch::read(answer).ok_or_else(|| unknown("the answer is not readable"))?;
                 Ok(Answered {
@@ -273,9 +270,7 @@ impl<C: Carrier> Client<C> {
     }
 
     async fn change(&self, change: Change) -> Result<(), MembersError> {
-        let answer = self
-            .ask_leader(Method::MEMBERS, change.write(), CHANGE_MAX)
-            .await;
+        let answer = self.ask_leader(Method::MEMBERS, change.write(), CHANGE_MAX).await;
         answer.map(drop).map_err(MembersError::from)
     }
 }
@@ -324,9 +319,7 @@ mod tests {
             matches!(lost, Err(ProposeError::Unknown(_))),
             "it may be done: {lost:?}"
         );
-        let answered = client
-            .call_leader(Method::PROPOSE, Bytes::new())
-            .await;
+        let answered = client.call_leader(Method::PROPOSE, Bytes::new()).await;
         assert_eq!(answered, Ok(Bytes::new()));
         let client = Client::new(Mute, (1..=3).map(to).collect());
         let lost = client.call(Method::APPLICATION, Bytes::new()).await;
