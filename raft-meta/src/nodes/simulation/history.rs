@@ -91,7 +91,7 @@ struct Search {
 impl Search {
     /// Whether all that is left can happen, where `done` has.
     fn goes_on(&mut self, done: u128, state: State) -> bool {
-        let is_left = |at: usize| done & 1 << at == 0;
+        let is_left = |at: usize| done & (1 << at) == 0;
         let left: Vec<_> = (0..self.operations.len()).filter(|at| is_left(*at)).collect();
         let told = left.iter().map(|at| &self.operations[*at]);
         let told = told.filter(|operation| operation.told != Told::Nothing);
@@ -108,7 +108,7 @@ impl Search {
                 break;
             }
             if let Some(after) = operation.happen(state)
-                && self.goes_on(done | 1 << at, after)
+                && self.goes_on(done | (1 << at), after)
             {
                 return true;
             }

@@ -89,7 +89,7 @@ impl Node {
             prompt,
             disk: RefCell::new(Disk::new(associations)),
             kept: RefCell::default(),
-            random: RefCell::new(Random::new(seed ^ id << 32)),
+            random: RefCell::new(Random::new(seed ^ (id << 32))),
             saved: RefCell::default(),
             sure: RefCell::default(),
             is_suspect: Cell::new(false),
@@ -297,7 +297,11 @@ impl Node {
             disk.logs.iter().map(|log| log.association).collect::<Vec<_>>()
         };
         let starts = self.disk.borrow().starts;
-        let saved = self.saved.borrow().clone().filter(|_| !is_all);
+        if is_all {
+            // What is made now is another history than that of a copy from before.
+            self.saved.take();
+        }
+        let saved = self.saved.borrow().clone();
         let older = saved.unwrap_or_else(|| Disk::new(&associations));
         for kept in &mut *self.kept.borrow_mut() {
             let has = older.logs[usize::from(kept.log)].has(kept.size);

@@ -180,10 +180,11 @@ impl<M: SimMachine> Hosts<M> {
     pub(crate) async fn save(self: &Rc<Self>) -> Saved<M> {
         let all: Vec<_> = (1..=MEMBERS).collect();
         self.end(&all).await;
-        let hosts = self.hosts.borrow();
         let copy = |host: &Host<M>| (host.disk.copy(), host.machine.after_power_cut(false));
-        let saved = hosts.iter().map(|(id, host)| (*id, copy(host))).collect();
-        drop(hosts);
+        let saved = {
+            let hosts = self.hosts.borrow();
+            hosts.iter().map(|(id, host)| (*id, copy(host))).collect()
+        };
         self.start_all().await;
         Saved(saved)
     }
