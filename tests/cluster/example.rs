@@ -31,7 +31,14 @@ impl Example {
                 break;
             }
         }
-        Self { child, lines }
+        let example = Self { child, lines };
+        // Programs that were built before this test may speak another version of the protocol.
+        let told = example.all("SecretKey").len();
+        assert_eq!(
+            told, 2,
+            "it did not start: see above, and cargo build --workspace"
+        );
+        example
     }
 
     /// The values of a name, a node each.

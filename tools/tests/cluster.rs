@@ -442,3 +442,126 @@ fn associations_and_their_users_are_made_and_changed() {
     assert_eq!(world.tells(&["association", "list"]).as_array().unwrap().len(), 2);
     world.stop();
 }
+
+#[test]
+fn rejected_changes_are_an_alarm_with_reasons() {
+    use filegrid_meta::store::{Batch, Shipped};
+    use filegrid_tree::{Change, Id, Op, Protocol};
+
+    let world = World::start();
+    world.node_comes(7);
+    let quiet = world.says(&["status"]);
+    assert_eq!(quiet["nodes"][0]["applied"], 0);
+    assert_eq!(quiet["alarms"], serde_json::json!([]));
+    let change = Change {
+        association: [9; 16],
+        time: 1,
+        protocol: Protocol::Api,
+        ops: vec![Op::Detach {
+            directory: Id([1; 16]),
+            name: "x".to_owned(),
+            id: Id([2; 16]),
+        }],
+    };
+    let shipped = Shipped {
+        generation: 1,
+        change: change.encode(),
+    };
+    let batch = Command::Ship(Batch {
+        node: 7,
+        log: 0,
+        epoch: 1,
+        first: 1,
+        as_of_ms: 1,
+        changes: vec![shipped],
+    });
+    let batch = batch.encode().unwrap();
+    let done = world.serving[0].member().propose(&batch);
+    world.runtime.block_on(done).unwrap();
+    let status = world.says(&["status"]);
+    let log = &status["nodes"][0];
+    assert_eq!(
+        (&log["node"], &log["rejected"]),
+        (&"0000000000000007".into(), &1.into())
+    );
+    assert!(log["behindMs"].as_u64().unwrap() > 1000, "{log}");
+    assert!(log["heardMs"].is_u64(), "{log}");
+    assert_eq!(status["alarms"].as_array().unwrap().len(), 1);
+    let rejected = world.says(&["rejected"]);
+    assert_eq!(rejected[0]["sequence"], 1);
+    let reason = rejected[0]["reason"].as_str().unwrap();
+    assert!(reason.contains("no association"), "{reason}");
+    world.stop();
+}
+
+#[test]
+fn a_cluster_begins_anew_from_its_backup() {
+    let mut world = World::start();
+    world.node_comes(7);
+    let made = world.tells(&["association", "create", "Acme", "--wait", "0"]);
+    let file = world.of("backup");
+    let file = file.to_str().unwrap().to_owned();
+    let told = world.tells(&["backup", &file]);
+    assert!(told["rows"].as_u64().unwrap() > 0);
+    assert!(refusal(&world.command(&["backup", &file])).contains("is not replaced"));
+    assert_eq!(world.tells(&["verify", &file])["applied"], told["applied"]);
+    let late = world.tells(&["association", "create", "Late", "--wait", "0"]);
+    for serving in world.serving.drain(..) {
+        world.runtime.block_on(serving.stop());
+    }
+    let data = world.of("member-1/data");
+    let data = data.to_str().unwrap().to_owned();
+    let members = format!("1@{}", world.addresses[0]);
+    let restore = ["restore", &file, &data, "--members", &members];
+    let refused = refusal(&world.command(&restore));
+    assert!(refused.contains("is there already"), "{refused}");
+    std::fs::remove_dir_all(&data).unwrap();
+    // Half of a backup makes nothing.
+    let half = std::fs::read(&file).unwrap();
+    let broken = world.of("half");
+    std::fs::write(&broken, &half[..half.len() / 2]).unwrap();
+    let broken = broken.to_str().unwrap();
+    refusal(&world.command(&["verify", broken]));
+    refusal(&world.command(&["restore", broken, &data, "--members", &members]));
+    assert!(!Path::new(&data).exists());
+
+    assert_eq!(world.tells(&restore)["members"], serde_json::json!([1]));
+    world.run_member(1, Some(&world.of("member-1/filegrid-meta.toml")));
+    let leading = world.serving[0].member().wait_leader();
+    world.runtime.block_on(leading).unwrap();
+    let status = world.says(&["status"]);
+    assert_eq!(ids(&status, |member| member["voter"] == true), [1]);
+    let key = made["associationKey"].as_str().unwrap();
+    assert_eq!(world.tells(&["association", "show", key])["name"], "Acme");
+    let key = late["associationKey"].as_str().unwrap();
+    refusal(&world.command(&["association", "show", key]));
+    world.stop();
+}
+
+#[test]
+fn a_new_node_is_given_an_id_and_a_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = directory.path().join("made");
+    let made = made.to_str().unwrap();
+    let members = "1@10.0.0.1:8090,2@10.0.0.2:8090";
+    let init = call(&["cluster", "init", made, "--members", members]);
+    assert!(init.status.success(), "{init:?}");
+    let certify = || {
+        let output = call(&["--json", "cluster", "certificate", "node", made]);
+        assert!(output.status.success(), "{output:?}");
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        told["node"].as_str().unwrap().to_owned()
+    };
+    let node = certify();
+    assert_eq!((node.len(), u64::from_str_radix(&node, 16).is_ok()), (16, true));
+    assert_ne!(node, certify());
+    let own = Path::new(made).join(format!("node-{node}"));
+    let settings: toml::Table = std::fs::read_to_string(own.join("filegrid.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_eq!(settings["metadata_members"].as_array().unwrap().len(), 2);
+    let certificate = own.join(settings["metadata_tls_certificate"].as_str().unwrap());
+    let named = filegrid_meta::wire::identities_of(&certificate).unwrap();
+    assert_eq!(named, [filegrid_meta::wire::Identity::node(&node)]);
+}
