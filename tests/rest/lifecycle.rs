@@ -25,7 +25,7 @@ fn program(data: &Path, listen: &str) -> Command {
     command
         .env("FILEGRID_LOG_SEGMENT_MIB", "8")
         .env("FILEGRID_LOW_WATER_MIB", "1");
-    for other in ["LISTEN_TLS", "ADMIN", "METRICS", "FTP", "FTPS"] {
+    for other in ["LISTEN_TLS", "ADMIN", "METRICS", "FTP", "FTPS", "SFTP"] {
         command.env(format!("FILEGRID_{other}"), "127.0.0.1:0");
     }
     command
