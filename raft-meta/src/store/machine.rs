@@ -231,11 +231,11 @@ impl State {
             Command::Registry(command) => self.change_registry(&command, rows),
             Command::Ship(batch) => self.ship(&batch, rows),
             Command::Copy(batch) => self.copy(&batch, rows),
-            Command::Enter { node, logs } => self.enter(node, logs, rows),
+            Command::Enter { node, logs } => self.enter(node, logs, 0, rows),
             Command::Return { node, logs, epoch } => {
                 let mut known = self.producers.range((node, 0)..=(node, u8::MAX));
                 if known.all(|(_, producer)| producer.may_return(epoch)) {
-                    self.enter(node, logs, rows)
+                    self.enter(node, logs, epoch, rows)
                 } else {
                     Ok(Reply::Fenced)
                 }
@@ -384,9 +384,12 @@ impl State {
         }
     }
 
-    fn enter(&mut self, node: u64, logs: u8, rows: &mut Rows) -> Result<Reply, MachineError> {
+    /// Lets a start in, with a number above those that are known and above that which it had before, if it had one: a node
+    /// tells by it which of its commands were refused.
+    fn enter(&mut self, node: u64, logs: u8, before: u64, rows: &mut Rows) -> Result<Reply, MachineError> {
         let known = self.producers.range((node, 0)..=(node, u8::MAX));
-        let epoch = known.map(|(_, producer)| producer.epoch).max().unwrap_or(0) + 1;
+        let known = known.map(|(_, producer)| producer.epoch).max();
+        let epoch = known.unwrap_or(0).max(before).saturating_add(1);
         let mut applied = Vec::with_capacity(usize::from(logs));
         let mut compared = Vec::with_capacity(usize::from(logs));
         for log in 0..logs {

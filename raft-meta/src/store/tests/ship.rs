@@ -222,3 +222,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_start_that_the_cluster_has_forgotten_is_let_in_again_by_another_number() {
+    let mut world = World::new();
+    let again = Command::Return {
+        node: NODE,
+        logs: 2,
+        epoch: 1,
+    };
+    let entered = world.one(again.clone());
+    assert!(matches!(entered, Reply::Entered { epoch: 2, .. }), "{entered:?}");
+    assert_eq!(
+        world.one(again),
+        Reply::Fenced,
+        "what that start had sent before is late"
+    );
+}
