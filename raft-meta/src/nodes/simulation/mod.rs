@@ -161,13 +161,8 @@ impl World {
     async fn settle(&self) {
         for node in &self.nodes {
             node.stop().await;
-            let opened = node.opened();
-            let (epoch, grants) = node.enter().await;
-            for (log, (grant, opened)) in (0..LOGS).zip(grants.into_iter().zip(opened)) {
-                let mut feeder = node.feeder(log, epoch, opened);
-                let settled = feeder.settle(grant).await;
-                assert!(settled.is_ok(), "nobody else is there");
-            }
+            // A copy of the node that was about to come when it went away again may still be let in.
+            while node.settle().await.is_err() {}
         }
         let enter = Command::Enter { node: 1, logs: 0 };
         self.hosts.settle(&enter.encode().unwrap()).await;

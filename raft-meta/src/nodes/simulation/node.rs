@@ -166,6 +166,16 @@ impl Node {
         self.disk.borrow().logs.iter().map(Log::applied).collect()
     }
 
+    /// Ships and compares, without a process, until there is nothing left to do.
+    pub(super) async fn settle(self: &Rc<Self>) -> Result<(), Fenced> {
+        let opened = self.opened();
+        let (epoch, grants) = self.enter().await;
+        for (log, (grant, opened)) in (0..LOGS).zip(grants.into_iter().zip(opened)) {
+            self.feeder(log, epoch, opened).settle(grant).await?;
+        }
+        Ok(())
+    }
+
     pub(super) fn feeder(self: &Rc<Self>, log: u8, epoch: u64, opened: u64) -> Feeder {
         Feeder {
             node: Rc::clone(self),
