@@ -22,6 +22,9 @@ pub enum StoreError {
     /// `DATA` is not one that this program may use; says why.
     #[error("{0}")]
     Refused(String),
+    /// The log goes on in a segment that is still being made. Inside of the store, where that is waited for.
+    #[error("the next segment of the log is being made")]
+    NotReady,
     /// No space for this kind of write.
     #[error("no space left")]
     Full,
@@ -56,6 +59,7 @@ impl From<LogError> for StoreError {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Full => Self::Full,
+            LogError::NotReady => Self::NotReady,
             LogError::Fenced => Self::Fenced,
             LogError::Damaged(place) => Self::Damaged(place.to_string()),
             other => Self::Disk(other.to_string()),
@@ -73,7 +77,7 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full => Self::StorageFull,
-            StoreError::Behind => Self::Unavailable {
+            StoreError::Behind | StoreError::NotReady => Self::Unavailable {
                 detail: error.to_string(),
                 retry_after: Duration::from_secs(limits::BEHIND_RETRY_S),
             },

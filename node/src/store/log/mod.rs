@@ -39,9 +39,12 @@ pub use filegrid_journal::codec::{
 /// What the log can fail with.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LogError {
-    /// No segment is ready for this kind of write.
+    /// No segment is ready for this kind of write, and none can be made.
     #[error("no segment is ready")]
     Full,
+    /// No segment is ready for this kind of write, but one is being made: [`Log::made`] waits for it.
+    #[error("the next segment is being made")]
+    NotReady,
     /// Longer than a segment.
     #[error("a record is longer than a segment")]
     TooLarge,
@@ -130,6 +133,10 @@ pub struct Log {
     /// Something is there to be written, or segments are lacking.
     work: Notify,
     lacking: Notify,
+    /// Whether segments that are lacking are being made, as far as is known.
+    making: Cell<bool>,
+    /// A segment has become ready, or will not.
+    made: Notify,
     /// The durable front has moved, or the log is fenced.
     moved: Notify,
 }
@@ -268,5 +275,6 @@ impl Log {
         tracing::error!(directory = %self.directory.display(), error, "a write of the log failed");
         self.fenced.set(true);
         self.moved.notify();
+        self.made.notify();
     }
 }

@@ -170,6 +170,8 @@ impl Recovered {
             fenced: Cell::new(false),
             work: Notify::default(),
             lacking: Notify::default(),
+            making: Cell::new(false),
+            made: Notify::default(),
             moved: Notify::default(),
         })
     }

@@ -1,5 +1,6 @@
 //! Segment files: made ahead, written ahead, used again.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -132,6 +133,7 @@ impl Log {
     /// tried again at each [`Log::retry`].
     pub async fn maintain(&self) {
         let mut failing = false;
+        self.making.set(true);
         loop {
             self.lacking
                 .until(|| (self.lacks() || self.abounds()).then_some(()))
@@ -143,14 +145,17 @@ impl Log {
             };
             match done {
                 Ok(()) if std::mem::take(&mut failing) => {
+                    self.making.set(true);
                     tracing::info!(directory = %self.directory.display(), "segments can be made again");
                 }
                 Ok(()) => {}
                 Err(error) => {
+                    self.making.set(false);
+                    self.made.notify();
                     if !std::mem::replace(&mut failing, true) {
                         tracing::warn!(directory = %self.directory.display(), %error, "cannot make a segment");
                     }
-                    let asked = std::cell::Cell::new(false);
+                    let asked = Cell::new(false);
                     self.lacking.until(|| asked.replace(true).then_some(())).await;
                 }
             }
@@ -162,12 +167,26 @@ impl Log {
         self.lacking.notify();
     }
 
+    /// Waits until a segment has become ready, or cannot be made, or the log is fenced: after [`LogError::NotReady`], before
+    /// trying again.
+    pub async fn made(&self) {
+        let asked = Cell::new(false);
+        self.made.until(|| asked.replace(true).then_some(())).await;
+    }
+
+    /// Lets those go who wait in [`Log::made`].
+    pub fn wake(&self) {
+        self.made.notify();
+    }
+
     async fn make_one(&self) -> Result<(), LogError> {
         let number = self.state.borrow().highest_segment + 1;
         let segment = make(&self.disk, &self.directory, number, &self.options).await?;
         let mut state = self.state.borrow_mut();
         state.highest_segment = number;
         state.ready.push(segment);
+        drop(state);
+        self.made.notify();
         Ok(())
     }
 
@@ -214,6 +233,7 @@ impl Log {
         }
         drop(state);
         self.lacking.notify();
+        self.made.notify();
     }
 
     /// Reads a full segment from its beginning.

@@ -98,7 +98,11 @@ impl Log {
         };
         if state.ready.len() <= kept {
             self.lacking.notify();
-            return Err(LogError::Full);
+            return Err(if self.making.get() {
+                LogError::NotReady
+            } else {
+                LogError::Full
+            });
         }
         let next = state
             .ready

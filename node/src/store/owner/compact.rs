@@ -84,7 +84,6 @@ impl Owner {
         if blobs.is_empty() {
             return Ok(0);
         }
-        self.writable(Space::Cure)?;
         let parts: Vec<[&[u8]; 1]> = blobs.iter().map(|(_, payload)| [payload.as_slice()]).collect();
         let records: Vec<_> = parts
             .iter()
@@ -94,7 +93,11 @@ impl Owner {
                 parts,
             })
             .collect();
-        let appended = self.log.append(&records, Space::Cure)?;
+        let append = || {
+            self.writable(Space::Cure)?;
+            Ok(self.log.append(&records, Space::Cure)?)
+        };
+        let appended = self.when_ready(append).await?;
         let bytes = blobs.iter().map(|(_, payload)| payload.len() as u64).sum();
         let places: Vec<(BlobId, Place)> = blobs.iter().map(|(blob, _)| *blob).zip(appended.places).collect();
         let (done, applied) = oneshot::channel();

@@ -192,6 +192,10 @@ impl Owner {
     /// When there is no space for uploads, or the log is fenced.
     pub async fn stage(&self, blob: &InlineBlob) -> Result<Staged, StoreError> {
         self.log.room().await?;
+        self.when_ready(|| self.stage_now(blob)).await
+    }
+
+    fn stage_now(&self, blob: &InlineBlob) -> Result<Staged, StoreError> {
         self.writable(Space::Upload)?;
         if self.follow.is_full() {
             return Err(StoreError::Behind);
@@ -247,7 +251,10 @@ impl Owner {
         riding: Vec<InlineBlob>,
         staged: Vec<Staged>,
     ) -> Result<Receipt, StoreError> {
-        let answer = self.submit(association, protocol, &command, &riding, staged)?;
+        let mut staged = Some(staged);
+        let answer = self
+            .when_ready(|| self.submit(association, protocol, &command, &riding, &mut staged))
+            .await?;
         drop(riding);
         answer.await.map_err(|_| StoreError::Fenced)?
     }
@@ -258,7 +265,7 @@ impl Owner {
         protocol: Protocol,
         command: &Command,
         riding: &[InlineBlob],
-        staged: Vec<Staged>,
+        staged: &mut Option<Vec<Staged>>,
     ) -> Result<oneshot::Receiver<Result<Receipt, StoreError>>, StoreError> {
         let space = space_of(command);
         self.writable(space)?;
@@ -269,7 +276,13 @@ impl Owner {
             batch,
             places,
             payload,
-        } = self.append(&resolved, riding, &staged, sequence, space)?;
+        } = self.append(
+            &resolved,
+            riding,
+            staged.as_deref().unwrap_or_default(),
+            sequence,
+            space,
+        )?;
         self.sequence.set(sequence);
         self.overlay.borrow_mut().push(sequence, &resolved.change);
         // Files of parts whose place another part took; what is in the log is dead weight there.
@@ -281,13 +294,27 @@ impl Owner {
         let queued = Queued::Change {
             change: resolved.change,
             places,
-            staged,
+            staged: staged.take().unwrap_or_default(),
             sequence,
             payload,
             answer,
         };
         self.queue.borrow_mut().push_back((batch, queued));
         Ok(receiver)
+    }
+
+    /// Tries what appends to the log, again and again while the log waits for a segment. A burst that is faster than
+    /// segments are made is slowed down, not refused. Whatever was looked at before has to be looked at in each try.
+    async fn when_ready<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        loop {
+            match attempt() {
+                Err(StoreError::NotReady) => self.log.made().await,
+                done => return done,
+            }
+        }
     }
 
     fn resolve(
@@ -388,6 +415,7 @@ impl Owner {
     /// If the log is fenced, or the tree cannot be persisted.
     pub async fn close(&self) -> Result<Position, StoreError> {
         self.closing.set(true);
+        self.log.wake();
         let position = self.log.close().await?;
         self.rows.persist().await?;
         Ok(position)
@@ -516,6 +544,7 @@ impl Owner {
     /// Nothing is acknowledged from here on: the answers are dropped, which closes the connections.
     fn fence(&self, error: &StoreError) {
         self.fenced.set(true);
+        self.log.wake();
         self.queue.borrow_mut().clear();
         tracing::error!(log = self.number, %error, "the log is fenced: outcomes are unknown, restart the node");
     }

@@ -69,33 +69,41 @@ impl Owner {
         let PartialCommand { account, path, what } = command;
         match what {
             PartialWish::Keep { content, base, from } => {
-                self.writable(Space::Upload)?;
-                let key = self.place(association, account, &path, Some(base), from)?;
-                let whose = (association, account);
-                let room = self.partials.borrow().room(&whose, &key, content.size);
-                let Some(leave) = room else {
-                    return Ok(false);
-                };
                 let partial = self.made(association, protocol, base, content)?;
-                let mut changes: Vec<_> = leave.into_iter().map(PartialChange::Ended).collect();
-                changes.push(PartialChange::Kept(key, partial));
-                self.note(changes, &riding, Space::Upload)?
-                    .await
-                    .map_err(|_| StoreError::Fenced)?;
+                let keep = || {
+                    self.writable(Space::Upload)?;
+                    let key = self.place(association, account, &path, Some(base), from)?;
+                    let whose = (association, account);
+                    let room = self.partials.borrow().room(&whose, &key, partial.row.size);
+                    let Some(leave) = room else {
+                        return Ok(None);
+                    };
+                    let mut changes: Vec<_> = leave.into_iter().map(PartialChange::Ended).collect();
+                    changes.push(PartialChange::Kept(key, partial.clone()));
+                    self.note(changes, &riding, Space::Upload).map(Some)
+                };
+                match self.when_ready(keep).await? {
+                    Some(applied) => applied.await.map_err(|_| StoreError::Fenced)?,
+                    None => return Ok(false),
+                }
             }
             PartialWish::Publish { content, base, from } => {
-                self.place(association, account, &path, None, Some(from))?;
                 let command = Command::Publish {
                     files: vec![filegrid_tree::Publication {
-                        path,
+                        path: path.clone(),
                         content,
                         base: base.map_or(Base::Absent, Base::Version),
                         mtime: None,
                     }],
                     make_parents: false,
                 };
-                self.commit(association, protocol, command, riding, Vec::new())
-                    .await?;
+                let publish = || {
+                    self.place(association, account, &path, None, Some(from))?;
+                    self.submit(association, protocol, &command, &riding, &mut None)
+                };
+                let answer = self.when_ready(publish).await?;
+                drop(riding);
+                answer.await.map_err(|_| StoreError::Fenced)??;
             }
             PartialWish::End => {
                 self.writable(Space::Cure)?;
@@ -117,13 +125,19 @@ impl Owner {
     }
 
     async fn end(&self, keys: Vec<Vec<u8>>) -> Result<(), StoreError> {
-        let known = |key: &Vec<u8>| self.partials.borrow().get(key).is_some();
-        let changes: Vec<_> = keys.into_iter().filter(known).map(PartialChange::Ended).collect();
-        if changes.is_empty() {
-            return Ok(());
+        let known = |key: &&Vec<u8>| self.partials.borrow().get(key).is_some();
+        let end = || {
+            let known = keys.iter().filter(known).cloned();
+            let changes: Vec<_> = known.map(PartialChange::Ended).collect();
+            if changes.is_empty() {
+                return Ok(None);
+            }
+            self.note(changes, &[], Space::Cure).map(Some)
+        };
+        match self.when_ready(end).await? {
+            Some(applied) => applied.await.map_err(|_| StoreError::Fenced),
+            None => Ok(()),
         }
-        let applied = self.note(changes, &[], Space::Cure)?;
-        applied.await.map_err(|_| StoreError::Fenced)
     }
 
     /// The key of a partial at a path, if the file there and the partial are those that are meant. Looks at the tree

@@ -35,15 +35,16 @@ impl Owner {
             protocol: Protocol::Api,
             ops: vec![op],
         };
-        self.record(change)?.await.map_err(|_| StoreError::Fenced)??;
+        let applied = self.when_ready(|| self.record(&change)).await?;
+        applied.await.map_err(|_| StoreError::Fenced)??;
         Ok(true)
     }
 
     /// Appends a change that needs no resolving.
-    fn record(&self, change: Change) -> Result<oneshot::Receiver<Result<Receipt, StoreError>>, StoreError> {
+    fn record(&self, change: &Change) -> Result<oneshot::Receiver<Result<Receipt, StoreError>>, StoreError> {
         self.writable(Space::Cure)?;
         let sequence = self.sequence.get() + 1;
-        let payload = record::encode(&change, &[]);
+        let payload = record::encode(change, &[]);
         let parts: [&[u8]; 1] = [&payload];
         let record = NewRecord {
             kind: RecordKind::Change,
@@ -52,10 +53,10 @@ impl Owner {
         };
         let appended = self.log.append(&[record], Space::Cure)?;
         self.sequence.set(sequence);
-        self.overlay.borrow_mut().push(sequence, &change);
+        self.overlay.borrow_mut().push(sequence, change);
         let (answer, receiver) = oneshot::channel();
         let queued = Queued::Change {
-            change,
+            change: change.clone(),
             places: Vec::new(),
             staged: Vec::new(),
             sequence,

@@ -36,6 +36,26 @@ fn is_full<T: std::fmt::Debug>(done: &Result<T, StoreError>) -> bool {
     }
 }
 
+/// A burst that is faster than segments are made is slowed down, not refused: there is room on the disk.
+#[test]
+fn a_burst_waits_for_the_next_segment() {
+    let disk = SimDisk::new(1, Faults::default());
+    let mut life = Life::open(&disk, &ModelRows::default()).unwrap();
+    let (key, mut random) = (association(LOG), Random::new(1));
+    let store = life.store_of(&key).clone();
+    let segments = u64::from(OPTIONS.segment_bytes) * 4 * OPTIONS.ready_segments as u64;
+    let uploads = (0..segments / 10_000).map(|number| {
+        let (store, bytes) = (store.clone(), random.bytes(10_000));
+        async move {
+            let name = format!("/{number}");
+            publish(&store, key, &[(name.as_str(), Body::new(bytes))]).await
+        }
+    });
+    for done in life.pool.run_until(futures::future::join_all(uploads)) {
+        assert!(!is_full(&done));
+    }
+}
+
 #[test]
 fn what_is_kept_for_the_cure_is_refused_to_all_else() {
     let disk = SimDisk::new(1, Faults::default());
