@@ -180,6 +180,9 @@ pub struct CommonOptions {
     /// Compare what is fetched and listed, and read back what was uploaded
     #[arg(long)]
     pub verify: bool,
+    /// Delete nothing at the end; the report says where everything is
+    #[arg(long)]
+    pub keep: bool,
     /// Time after which a request has failed; it gets another second for each MiB
     #[arg(long, value_parser = parse_time, default_value = "60s")]
     pub timeout: Duration,

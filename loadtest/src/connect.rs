@@ -4,16 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
-
 use crate::content::Content;
 use crate::failure::Failure;
 use crate::files::Files;
-use crate::plan::{Access, Credentials, Plan, RestAccess};
+use crate::plan::{Access, Credentials, HttpAccess, Plan, RestAccess};
 use crate::session::Session;
 use crate::target::Target;
 use crate::tls::{self, Trust};
-use crate::{ftp, rest, sftp};
+use crate::{ftp, http, rest, sftp};
 
 /// Pause after a token could not be renewed.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
@@ -21,7 +19,9 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
 /// The servers of a plan, ready to be connected to.
 pub enum Servers {
     /// Of REST.
-    Rest(Vec<Arc<rest::Server>>, RestAccess),
+    Rest(Vec<rest::Server>, RestAccess),
+    /// Of HTTP.
+    Http(Vec<Arc<http::Server>>, Arc<HttpAccess>),
     /// Of FTP.
     Ftp(Vec<Arc<ftp::Server>>),
     /// Of SFTP.
@@ -42,24 +42,19 @@ impl Servers {
         let found = found.collect::<Result<Vec<(Target, SocketAddr)>, String>>()?;
         match &plan.access {
             Access::Rest(access) => {
-                let tls = found
-                    .iter()
-                    .any(|(target, _)| target.tls)
-                    .then(|| shared_tls(&access.trust))
-                    .transpose()?;
                 let token = Arc::new(match &access.credentials {
                     Credentials::Keys(_) => rest::Token::default(),
                     Credentials::Token(token) => rest::Token::fixed(token),
                 });
-                let servers = found.into_iter().map(|(target, address)| {
-                    Arc::new(rest::Server {
-                        tls: tls.clone().filter(|_| target.tls),
-                        target,
-                        address,
-                        token: Arc::clone(&token),
-                    })
+                let servers = http_servers(found, &access.trust)?.map(|http| rest::Server {
+                    http,
+                    token: Arc::clone(&token),
                 });
                 Ok(Self::Rest(servers.collect(), access.clone()))
+            }
+            Access::Http(access) => {
+                let servers = http_servers(found, &access.trust)?;
+                Ok(Self::Http(servers.collect(), Arc::new(access.clone())))
             }
             Access::Ftp(access) => {
                 let servers = found
@@ -93,7 +88,7 @@ impl Servers {
         let (Some(server), Credentials::Keys(keys)) = (servers.first(), &access.credentials) else {
             return Ok(None);
         };
-        let mut client = rest::Client::new(Arc::clone(server));
+        let mut client = rest::Client::new(server);
         let good_for = server.token.renew(&mut client, keys).await?;
         Ok(Some(good_for * 2 / 3))
     }
@@ -125,9 +120,14 @@ impl Servers {
         let (content, files) = (Arc::clone(content), Arc::clone(files));
         match self {
             Self::Rest(servers, access) => {
-                let server = Arc::clone(servers.get(target)?);
+                let server = servers.get(target)?;
                 let session = rest::Session::new(server, content, files, access.listing, verify);
                 Some(Session::Rest(Box::new(session)))
+            }
+            Self::Http(servers, access) => {
+                let (server, access) = (Arc::clone(servers.get(target)?), Arc::clone(access));
+                let session = http::Session::new(server, access, content, files, verify);
+                Some(Session::Http(Box::new(session)))
             }
             Self::Ftp(servers) => {
                 let server = Arc::clone(servers.get(target)?);
@@ -145,6 +145,17 @@ impl Servers {
     }
 }
 
-fn shared_tls(trust: &Trust) -> Result<Arc<ClientConfig>, String> {
-    tls::client(trust).map(Arc::new)
+fn http_servers(
+    found: Vec<(Target, SocketAddr)>,
+    trust: &Trust,
+) -> Result<impl Iterator<Item = Arc<http::Server>>, String> {
+    let speaks_tls = found.iter().any(|(target, _)| target.tls);
+    let tls = speaks_tls.then(|| tls::client(trust).map(Arc::new)).transpose()?;
+    Ok(found.into_iter().map(move |(target, address)| {
+        Arc::new(http::Server {
+            tls: tls.clone().filter(|_| target.tls),
+            target,
+            address,
+        })
+    }))
 }

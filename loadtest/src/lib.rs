@@ -9,7 +9,7 @@
 //! | `report/` | how it is shown |
 //! | `run`, `threads`, `worker`, `stage` | connections, and what they do together |
 //! | `connect`, `session` | clients of whatever the server speaks |
-//! | `rest/`, `ftp/`, `sftp/` | one client each, over `wire` and `tls` |
+//! | `rest/` over `http/`, `ftp/`, `sftp/` | one client each, over `wire` and `tls` |
 //! | `plan`, `cli` | the options, checked and as given |
 //! | `thresholds`, `figures`, `usage`, `tally` | what is counted, and what it came to |
 //! | `schedule`, `timer`, `progress` | when requests are made, and how far it is |
@@ -25,6 +25,7 @@ pub mod failure;
 pub mod figures;
 pub mod files;
 pub mod ftp;
+pub mod http;
 pub mod limits;
 pub mod noise;
 pub mod plan;

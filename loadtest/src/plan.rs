@@ -25,6 +25,8 @@ use crate::tls::Trust;
 pub enum Access {
     /// By REST.
     Rest(RestAccess),
+    /// By HTTP, of a server of files that is no node.
+    Http(HttpAccess),
     /// By FTP.
     Ftp(FtpAccess),
     /// By SFTP.
@@ -49,6 +51,56 @@ pub struct RestAccess {
     pub listing: Listing,
     /// Whom to trust.
     pub trust: Trust,
+}
+
+/// A file server that speaks plain HTTP or HTTPS. Anything from 200 to 299 is a success.
+#[derive(Clone, Debug)]
+pub struct HttpAccess {
+    /// How files are stored.
+    pub store: Store,
+    /// How directories are made.
+    pub directories: Directories,
+    /// What every request carries: whole lines, each with CRLF at its end.
+    pub headers: String,
+    /// What is put behind a directory's URL, which ends with a slash, to get it as an archive: `?zip`. None: there are none.
+    pub archive: Option<String>,
+    /// Whom to trust.
+    pub trust: Trust,
+}
+
+/// How files are stored.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// `PUT` to the file's path.
+    Put,
+    /// `POST` of `multipart/form-data`. A 303 is a success as well.
+    Form {
+        /// Path and query; `{}` stands for the directory, which begins with a slash and ends without.
+        action: String,
+        /// Name of the part that holds the file.
+        field: String,
+        /// Names and values of parts before it.
+        fields: Vec<(String, String)>,
+    },
+}
+
+/// How directories are made.
+#[derive(Clone, Debug)]
+pub enum Directories {
+    /// `MKCOL` (RFC 4918, 9.3).
+    Mkcol,
+    /// They come with their first file.
+    Implied,
+    /// `POST` of `multipart/form-data`. A 303 is a success as well.
+    Form {
+        /// Path and query; `{}` stands for the directory in which it is made, which begins with a slash and ends without
+        /// unless it is the root.
+        action: String,
+        /// Name of the part that holds the new directory's name, without its path.
+        field: String,
+        /// Names and values of parts before it.
+        fields: Vec<(String, String)>,
+    },
 }
 
 /// How FTP is used.
@@ -89,6 +141,8 @@ pub struct Plan {
     pub until: Until,
     pub warm_up: Duration,
     pub verify: bool,
+    /// Nothing is deleted at the end.
+    pub keep: bool,
     pub timeout: Duration,
     pub grace: Duration,
     pub seed: u64,
@@ -163,6 +217,7 @@ impl Plan {
             until,
             warm_up: options.warm_up.unwrap_or(usual_warm_up),
             verify: options.verify,
+            keep: options.keep,
             timeout: options.timeout,
             grace: options.grace,
             seed,
@@ -179,6 +234,7 @@ impl Plan {
     pub fn protocol(&self) -> Protocol {
         match self.access {
             Access::Rest(_) => Protocol::Rest,
+            Access::Http(_) => Protocol::Http,
             Access::Ftp(_) => Protocol::Ftp,
             Access::Sftp(_) => Protocol::Sftp,
         }

@@ -36,8 +36,10 @@ pub struct Outcome {
     pub figures: Figures,
     /// What else is to be known.
     pub notes: Vec<String>,
-    /// Whether it went to its end, and all that was made is deleted.
+    /// Whether it went to its end, and all that was made is deleted, or kept where that was asked for.
     pub is_complete: bool,
+    /// Directory of all that was made: what is left is there.
+    pub root: String,
 }
 
 /// Does what a plan says.
@@ -147,6 +149,7 @@ impl Run {
             figures: Figures::new(&measured.tally, &names, elapsed, measured.points, measured.usage),
             notes: std::mem::take(&mut self.notes),
             is_complete: is_clean && !self.interrupted,
+            root: self.shared.files.root.clone(),
         })
     }
 
@@ -212,8 +215,10 @@ impl Run {
         self.interrupted = true;
         self.notes
             .push("interrupted: this is what was done until then".to_owned());
-        self.progress
-            .say("interrupted: ending, and deleting what was made. Again to leave it there");
+        self.progress.say(match self.shared.plan.keep {
+            true => "interrupted: ending. Again to end at once",
+            false => "interrupted: ending, and deleting what was made. Again to leave it there",
+        });
         self.shared.halt.send_replace(Halt::Finish);
     }
 
@@ -323,12 +328,21 @@ impl Run {
         self.progress.show("running", Some(part), &text);
     }
 
-    /// Deletes all that was made; whether that went well.
+    /// Deletes all that was made unless it is to be kept; whether that went well.
     async fn clean_up(&mut self) -> bool {
         // What is deleted is deleted to the end, also after an interruption.
         self.shared.halt.send_replace(Halt::No);
-        let mut result = self.stage(Stage::Delete, "deleting", None).await;
-        result = self.stage(Stage::DeleteRoot, "deleting", None).await.and(result);
+        let result = match self.shared.plan.keep {
+            true => {
+                let root = &self.shared.files.root;
+                self.notes.push(format!("{root} was kept"));
+                Ok(())
+            }
+            false => {
+                let deleted = self.stage(Stage::Delete, "deleting", None).await;
+                self.stage(Stage::DeleteRoot, "deleting", None).await.and(deleted)
+            }
+        };
         self.stage(Stage::End, "ending", None).await.ok();
         if let Err(why) = &result {
             let root = &self.shared.files.root;

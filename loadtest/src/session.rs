@@ -2,12 +2,14 @@
 
 use crate::failure::Failure;
 use crate::files::File;
-use crate::{ftp, rest, sftp};
+use crate::{ftp, http, rest, sftp};
 
 /// A client.
 pub enum Session {
     /// Of the REST API.
     Rest(Box<rest::Session>),
+    /// Of a server of files by HTTP.
+    Http(Box<http::Session>),
     /// Of FTP.
     Ftp(Box<ftp::Session>),
     /// Of SFTP.
@@ -23,6 +25,7 @@ impl Session {
     pub async fn connect(&mut self) -> Result<(), Failure> {
         match self {
             Self::Rest(session) => session.connect().await,
+            Self::Http(session) => session.connect().await,
             Self::Ftp(session) => session.connect().await,
             Self::Sftp(session) => session.connect().await,
         }
@@ -36,6 +39,7 @@ impl Session {
     pub async fn upload(&mut self, file: &File) -> Result<u64, Failure> {
         match self {
             Self::Rest(session) => session.upload(file).await,
+            Self::Http(session) => session.upload(file).await,
             Self::Ftp(session) => session.upload(file).await,
             Self::Sftp(session) => session.upload(file).await,
         }
@@ -49,6 +53,7 @@ impl Session {
     pub async fn download(&mut self, file: &File, verify: bool) -> Result<u64, Failure> {
         match self {
             Self::Rest(session) => session.download(file, verify).await,
+            Self::Http(session) => session.download(file, verify).await,
             Self::Ftp(session) => session.download(file, verify).await,
             Self::Sftp(session) => session.download(file, verify).await,
         }
@@ -62,6 +67,7 @@ impl Session {
     pub async fn list(&mut self) -> Result<u64, Failure> {
         match self {
             Self::Rest(session) => session.list().await,
+            Self::Http(session) => session.list().await,
             Self::Ftp(session) => session.list().await,
             Self::Sftp(session) => session.list().await,
         }
@@ -71,11 +77,14 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Whatever goes wrong. Only REST has archives.
+    /// Whatever goes wrong. Only HTTP has archives.
     pub async fn archive(&mut self) -> Result<u64, Failure> {
         match self {
             Self::Rest(session) => session.archive().await,
-            Self::Ftp(_) | Self::Sftp(_) => Err(Failure::refused("unsupported", "only REST has archives")),
+            Self::Http(session) => session.archive().await,
+            Self::Ftp(_) | Self::Sftp(_) => {
+                Err(Failure::refused("unsupported", "no archives over this protocol"))
+            }
         }
     }
 
@@ -87,6 +96,7 @@ impl Session {
     pub async fn make_directory(&mut self, path: &str) -> Result<(), Failure> {
         match self {
             Self::Rest(session) => session.make_directory(path).await,
+            Self::Http(session) => session.make_directory(path).await,
             Self::Ftp(session) => session.make_directory(path).await,
             Self::Sftp(session) => session.make_directory(path).await,
         }
@@ -99,7 +109,7 @@ impl Session {
     /// Whatever goes wrong.
     pub async fn delete_file(&mut self, file: &File) -> Result<(), Failure> {
         match self {
-            Self::Rest(_) => Ok(()),
+            Self::Rest(_) | Self::Http(_) => Ok(()),
             Self::Ftp(session) => session.delete_file(&file.path()).await,
             Self::Sftp(session) => session.delete_file(&file.path()).await,
         }
@@ -108,7 +118,7 @@ impl Session {
     /// Whether a directory is deleted with all that is in it by one request.
     #[must_use]
     pub fn deletes_at_once(&self) -> bool {
-        matches!(self, Self::Rest(_))
+        matches!(self, Self::Rest(_) | Self::Http(_))
     }
 
     /// Deletes a directory with all that is below it.
@@ -119,6 +129,7 @@ impl Session {
     pub async fn delete(&mut self, path: &str) -> Result<(), Failure> {
         match self {
             Self::Rest(session) => session.delete(path).await,
+            Self::Http(session) => session.delete(path).await,
             Self::Ftp(session) => session.delete(path).await,
             Self::Sftp(session) => session.delete(path).await,
         }
@@ -127,7 +138,7 @@ impl Session {
     /// Ends in good order.
     pub async fn end(&mut self) {
         match self {
-            Self::Rest(_) => {}
+            Self::Rest(_) | Self::Http(_) => {}
             Self::Ftp(session) => session.end().await,
             Self::Sftp(session) => session.end().await,
         }

@@ -7,6 +7,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 pub enum Protocol {
     /// The REST API.
     Rest,
+    /// HTTP of a server of files that is no node.
+    Http,
     /// FTP, with or without TLS.
     Ftp,
     /// SFTP.
@@ -19,6 +21,7 @@ impl Protocol {
     pub fn name(self) -> &'static str {
         match self {
             Self::Rest => "rest",
+            Self::Http => "http",
             Self::Ftp => "ftp",
             Self::Sftp => "sftp",
         }
@@ -27,7 +30,7 @@ impl Protocol {
     /// Schemes of targets that speak it: the scheme, the usual port, and whether TLS comes first.
     fn schemes(self) -> &'static [(&'static str, u16, bool)] {
         match self {
-            Self::Rest => &[("http", 80, false), ("https", 443, true)],
+            Self::Rest | Self::Http => &[("http", 80, false), ("https", 443, true)],
             Self::Ftp => &[("ftp", 21, false), ("ftps", 990, true)],
             Self::Sftp => &[("sftp", 22, false)],
         }

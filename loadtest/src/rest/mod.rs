@@ -1,7 +1,5 @@
 //! The REST API, as a client that makes one request after the other.
 
-mod answer;
-mod archive;
 mod client;
 mod token;
 
@@ -9,16 +7,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use self::archive::ArchiveCheck;
 pub use self::client::{Client, Server};
-use self::client::{Payload, Sink};
 pub use self::token::{Keys, Token};
 use crate::content::{Check, Content};
 use crate::failure::Failure;
 use crate::files::{File, Files};
-
-/// End of a body with one file.
-const TAIL: &[u8] = b"\r\n--loadtest-boundary--\r\n";
+use crate::http::form::{self, Form};
+use crate::http::{ArchiveCheck, Sink};
 
 /// How files are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -42,7 +37,7 @@ impl Session {
     /// To a server.
     #[must_use]
     pub fn new(
-        server: Arc<Server>,
+        server: &Server,
         content: Arc<Content>,
         files: Arc<Files>,
         listing: Listing,
@@ -63,7 +58,7 @@ impl Session {
     ///
     /// As the system has them.
     pub async fn connect(&mut self) -> Result<(), Failure> {
-        self.client.connect().await
+        self.client.http.connect().await
     }
 
     /// Stores a file; its bytes.
@@ -72,23 +67,14 @@ impl Session {
     ///
     /// Whatever goes wrong.
     pub async fn upload(&mut self, file: &File) -> Result<u64, Failure> {
-        let front = format!(
-            "--loadtest-boundary\r\nContent-Disposition: form-data; name=\"meta\"\r\n\r\n\
-             {{\"files\":[{{\"field\":\"f\",\"path\":\"{}\"}}]}}\r\n\
-             --loadtest-boundary\r\nContent-Disposition: form-data; name=\"f\"; filename=\"{}\"\r\n\r\n",
-            file.directory, file.name
+        let meta = format!(
+            "{{\"files\":[{{\"field\":\"f\",\"path\":\"{}\"}}]}}",
+            file.directory
         );
-        let length = front.len() as u64 + file.size + TAIL.len() as u64;
-        let fields = format!(
-            "Content-Type: multipart/form-data; boundary=loadtest-boundary\r\nContent-Length: {length}\r\n"
-        );
-        let head = self.client.head("POST", "/api/upload", &fields) + &front;
-        let payload = Payload {
-            content: &self.content,
-            number: file.number,
-            size: file.size,
-            tail: TAIL,
-        };
+        let form = Form::default().text("meta", &meta).file("f", &file.name);
+        let fields = form.fields(file.size);
+        let head = self.client.head("POST", "/api/upload", &fields) + form.front();
+        let payload = form::payload(&self.content, file);
         let mut sink = Sink::Keep(Vec::new());
         self.client.exchange(&head, Some(payload), &mut sink).await?;
         accepted(sink.kept())?;
@@ -103,21 +89,7 @@ impl Session {
     pub async fn download(&mut self, file: &File, verify: bool) -> Result<u64, Failure> {
         let route = format!("/api/download/single?path={}", file.path());
         let head = self.client.head("GET", &route, "");
-        let mut sink = match verify {
-            true => Sink::Check(Check::new(&self.content, file.number, file.size)),
-            false => Sink::Drop,
-        };
-        let received = self.client.exchange(&head, None, &mut sink).await?;
-        if let Sink::Check(check) = &sink {
-            check.finish().map_err(Failure::wrong)?;
-        }
-        if received != file.size {
-            return Err(Failure::wrong(format!(
-                "{received} bytes came instead of {}",
-                file.size
-            )));
-        }
-        Ok(received)
+        self.client.http.fetch(&head, &self.content, file, verify).await
     }
 
     /// Lists the directory of the prepared files; the bytes of the list.
@@ -180,11 +152,7 @@ impl Session {
             false => Sink::Drop,
         };
         let received = self.client.exchange(&head, None, &mut sink).await?;
-        match &sink {
-            Sink::Archive(check) => check.finish().map_err(Failure::wrong)?,
-            Sink::Check(check) => check.finish().map_err(Failure::wrong)?,
-            Sink::Drop | Sink::Keep(_) => {}
-        }
+        sink.finish()?;
         Ok(received)
     }
 

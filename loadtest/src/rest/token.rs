@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::client::{Client, Sink};
+use super::client::Client;
 use crate::failure::Failure;
+use crate::http::Sink;
 
 /// What logs an API user in.
 #[derive(Clone, Debug)]

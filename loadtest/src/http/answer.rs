@@ -208,6 +208,7 @@ fn framing(
     version: Option<u8>,
     headers: &[httparse::Header<'_>],
 ) -> Result<(State, bool), String> {
+    // What is not said: HTTP/1.0 ends the connection, HTTP/1.1 keeps it (RFC 9112, 9.3).
     let mut closes = version == Some(0);
     let mut length = None;
     let mut chunked = false;
@@ -226,7 +227,12 @@ fn framing(
             }
             chunked = true;
         } else if header.name.eq_ignore_ascii_case("connection") {
-            closes |= value.eq_ignore_ascii_case(b"close");
+            for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                closes = match closes {
+                    true => !option.eq_ignore_ascii_case(b"keep-alive"),
+                    false => option.eq_ignore_ascii_case(b"close"),
+                };
+            }
         }
     }
     Ok(match (status, chunked, length) {
@@ -299,6 +305,22 @@ mod tests {
             )
             .unwrap();
         assert!(answer.is_done() && answer.closes());
+    }
+
+    #[test]
+    fn connections_are_kept_as_the_version_and_the_answer_say() {
+        for (version, connection, closes) in [
+            ("1.1", "", false),
+            ("1.1", "Connection: keep-alive\r\n", false),
+            ("1.1", "Connection: TE, close\r\n", true),
+            ("1.0", "", true),
+            ("1.0", "Connection: Keep-Alive\r\n", false),
+        ] {
+            let mut answer = Answer::default();
+            let head = format!("HTTP/{version} 201 Made\r\n{connection}Content-Length: 0\r\n\r\n");
+            answer.feed(head.as_bytes(), |_, _| {}).unwrap();
+            assert_eq!((answer.is_done(), answer.closes()), (true, closes), "{head}");
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ enum State {
     },
     /// The directory at the end, which the comparison does not need.
     Directory,
+    /// It is of a kind that cannot be compared.
+    Unknown,
 }
 
 /// An archive that is being received.
@@ -33,6 +35,9 @@ pub struct ArchiveCheck {
     state: State,
     header: Vec<u8>,
     wrong: Option<String>,
+    /// Whether other kinds of archives are let pass.
+    may_be_other: bool,
+    files_begun: u64,
 }
 
 impl ArchiveCheck {
@@ -48,6 +53,17 @@ impl ArchiveCheck {
             state: State::Header,
             header: Vec::new(),
             wrong: None,
+            may_be_other: false,
+            files_begun: 0,
+        }
+    }
+
+    /// The same, but an archive whose first file cannot be compared, or that is no ZIP, is let pass.
+    #[must_use]
+    pub fn if_possible(content: &Arc<Content>, files: &Files) -> Self {
+        Self {
+            may_be_other: true,
+            ..Self::new(content, files)
         }
     }
 
@@ -55,7 +71,7 @@ impl ArchiveCheck {
     pub fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && self.wrong.is_none() {
             bytes = match &mut self.state {
-                State::Directory => return,
+                State::Directory | State::Unknown => return,
                 State::File { check, left } => {
                     let here = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                     let (now, rest) = bytes.split_at(here);
@@ -85,7 +101,7 @@ impl ArchiveCheck {
         if self.header.starts_with(b"PK\x01\x02") || self.header.starts_with(b"PK\x05\x06") {
             self.state = State::Directory;
         } else if self.header.len() >= 4 && !self.header.starts_with(b"PK\x03\x04") {
-            self.wrong = Some("no header where a file should begin".to_owned());
+            self.give_up("no header where a file should begin");
         } else if header_length(&self.header) > ARCHIVE_HEADER_MAX_BYTES {
             self.wrong = Some("a header is too long".to_owned());
         } else if self.header.len() == header_length(&self.header) && self.header.len() > 4 {
@@ -99,18 +115,30 @@ impl ArchiveCheck {
         rest
     }
 
+    /// It cannot be compared: wrong, or of another kind where that is let pass.
+    fn give_up(&mut self, why: &str) {
+        if self.may_be_other && self.files_begun == 0 {
+            self.state = State::Unknown;
+        } else {
+            self.wrong = Some(why.to_owned());
+        }
+    }
+
     /// What follows a header.
     fn file(&mut self, header: &[u8]) -> Result<State, String> {
         let (flags, method) = (u16_at(header, 6), u16_at(header, 8));
         if method != 0 || flags & SIZES_BEHIND != 0 {
-            return Err(
-                "this archive cannot be compared: it is compressed, or tells sizes behind files".to_owned(),
-            );
+            self.give_up("this archive cannot be compared: it is compressed, or tells sizes behind files");
+            return Ok(State::Unknown);
         }
         let name_end = HEADER_BYTES + usize::from(u16_at(header, 26));
         let name = header.get(HEADER_BYTES..name_end).unwrap_or_default();
         let name = String::from_utf8_lossy(name);
         let own = name.rsplit('/').next().unwrap_or_default();
+        if own.is_empty() && u32_at(header, 22) == 0 {
+            // A directory.
+            return Ok(State::Header);
+        }
         let (number, expected) = self
             .expected
             .remove(own)
@@ -122,6 +150,7 @@ impl ArchiveCheck {
         if size != expected {
             return Err(format!("{name} has {size} bytes instead of {expected}"));
         }
+        self.files_begun += 1;
         Ok(State::File {
             check: Check::new(&self.content, number, size),
             left: size,
@@ -136,6 +165,7 @@ impl ArchiveCheck {
     pub fn finish(&self) -> Result<(), String> {
         match (&self.wrong, &self.state) {
             (Some(why), _) => Err(why.clone()),
+            (None, State::Unknown) => Ok(()),
             (None, State::Directory) if self.expected.is_empty() => Ok(()),
             (None, State::Directory) => Err(format!("{} files are missing", self.expected.len())),
             (None, _) => Err("the archive ends early".to_owned()),
@@ -230,6 +260,12 @@ mod tests {
         check.finish()
     }
 
+    fn check_if_possible(bytes: &[u8]) -> Result<(), String> {
+        let mut check = ArchiveCheck::if_possible(&Content::new(9), &files());
+        check.feed(bytes);
+        check.finish()
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
@@ -260,5 +296,28 @@ mod tests {
         assert!(told(&[0, 1, 1, 2, 3, 4]).contains("does not belong"));
         let other = archive(&Content::new(10), &files(), &[0, 1, 2, 3, 4]);
         assert!(check(&content, &other, 100).unwrap_err().contains("is wrong"));
+    }
+    #[test]
+    fn other_kinds_are_let_pass_only_if_that_is_asked_for() {
+        let mut bytes = archive(&Content::new(9), &files(), &[0, 1, 2, 3, 4]);
+        assert_eq!(check_if_possible(&bytes), Ok(()));
+        let directory = [&b"PK\x03\x04\x14\0\0\x08\0\0"[..], &[0; 16], b"\x06\0\0\0files/"].concat();
+        assert_eq!(check_if_possible(&[&directory[..], &bytes].concat()), Ok(()));
+        // Wrong content stays wrong.
+        let last = bytes.len() - 20;
+        bytes[last] ^= 1;
+        assert!(check_if_possible(&bytes).is_err());
+        // Compressed, with sizes behind, and no ZIP at all.
+        bytes[8] = 8;
+        assert_eq!(check_if_possible(&bytes), Ok(()));
+        (bytes[6], bytes[8]) = (8, 0);
+        assert_eq!(check_if_possible(&bytes), Ok(()));
+        assert!(
+            check(&Content::new(9), &bytes, 100)
+                .unwrap_err()
+                .contains("cannot be compared")
+        );
+        assert_eq!(check_if_possible(b"files/f00000000\0\0\0"), Ok(()));
+        assert!(check_if_possible(b"").is_err());
     }
 }
