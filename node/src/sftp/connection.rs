@@ -5,20 +5,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures::channel::mpsc;
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 use russh::server::{
     Auth, ChannelOpenHandle, Handle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey,
 };
 use russh::{Channel, ChannelId, ChannelOpenFailure, MethodSet, Pty};
 
-use super::flow::{Flow, Replies, outlet};
-use super::frames::Frames;
+use super::flow::{Flow, Replies};
+use super::intake::Intake;
 use super::live::Live;
-use super::queue::Queued;
 use super::scp::command::Scp;
 use super::server::Shared;
-use super::shards::{Speaks, Start};
+use super::shards::Speaks;
 use crate::auth::AccountPrincipal;
 use crate::error::Error;
 use crate::limits::{
@@ -41,10 +39,7 @@ pub(super) struct Connection {
 
 /// What a channel is used for.
 struct Serving {
-    /// `None` where the bytes go on as they come.
-    frames: Option<Frames>,
-    /// `None` when no more are taken.
-    requests: Option<mpsc::UnboundedSender<Queued>>,
+    intake: Intake,
     /// Set when all is sent and the channel closed.
     over: Arc<AtomicBool>,
 }
@@ -126,24 +121,13 @@ impl Connection {
             self.flow.cut();
             return false;
         }
-        let (requests, received) = mpsc::unbounded();
-        let (outlet, replies) = outlet(Arc::clone(&self.flow));
-        let frames = matches!(speaks, Speaks::Sftp).then(Frames::default);
-        let start = Start {
-            speaks,
-            account,
-            peer: self.peer,
-            requests: received,
-            outlet,
-            flow: Arc::clone(&self.flow),
-        };
-        if !self.shared.start(start) {
+        let begun = Intake::begin(&self.shared, speaks, account, self.peer, &self.flow);
+        let Some((intake, replies)) = begun else {
             return false;
-        }
+        };
         let over = Arc::new(AtomicBool::new(false));
         let serving = Serving {
-            frames,
-            requests: Some(requests),
+            intake,
             over: Arc::clone(&over),
         };
         self.channels.insert(channel, Some(serving));
@@ -261,37 +245,15 @@ impl Handler for Connection {
     }
 
     async fn channel_eof(&mut self, channel: ChannelId, _: &mut Session) -> Result<(), Ended> {
-        // The session does what was asked for and ends.
         if let Some(Some(serving)) = self.channels.get_mut(&channel) {
-            serving.requests = None;
+            serving.intake.end();
         }
         Ok(())
     }
 
     async fn data(&mut self, channel: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Ended> {
-        let Some(Some(serving)) = self.channels.get_mut(&channel) else {
-            return Ok(());
-        };
-        let Some(requests) = &serving.requests else {
-            return Ok(());
-        };
-        let flow = &self.flow;
-        flow.touch();
-        let push = |packet| {
-            // A session that has ended takes no more.
-            let _ = requests.unbounded_send(Queued::new(packet, flow));
-        };
-        let pushed = match &mut serving.frames {
-            Some(frames) => frames.push(data, push),
-            None => {
-                push(data.to_vec());
-                Ok(())
-            }
-        };
-        if let Err(error) = pushed {
-            tracing::debug!(%error, peer = %self.peer, "a session of SFTP ends");
-            // The session ends without more requests, and the channel with it.
-            serving.requests = None;
+        if let Some(Some(serving)) = self.channels.get_mut(&channel) {
+            serving.intake.take(data);
         }
         if self.flow.queued() > SFTP_UNDONE_MAX_BYTES {
             return Err(Ended::Flooded);

@@ -6,7 +6,7 @@
 //! | `host_keys`, `server`, `connection`, `wire`, `live` | SSH, on a runtime of its own |
 //! | `local`, `stream` | SFTP without SSH, for who may read `DATA` |
 //! | `relayed` | sessions that go to the node that has the files, and come from others |
-//! | `flow`, `queue` | how much a connection may ask for before it takes its answers |
+//! | `intake`, `flow`, `queue` | from bytes to requests, and how much a connection may ask for before it takes its answers |
 //! | `shards`, `session`, `later` | sessions, each on the shard that owns its association |
 //! | `scp` | SCP as it was before it went over SFTP |
 //! | `transfers`, `reading`, `upload`, `writing`, `feed`, `content`, `handles`, `listing`, `files` | the requests |
@@ -22,6 +22,7 @@ mod flow;
 pub mod frames;
 mod handles;
 mod host_keys;
+mod intake;
 mod later;
 mod listing;
 mod live;

@@ -3,15 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use futures::channel::mpsc;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 
-use super::flow::{Flow, Replies, outlet};
-use super::frames::Frames;
+use super::flow::{Flow, Replies};
+use super::intake::Intake;
 use super::live::Live;
-use super::queue::Queued;
 use super::server::{Shared, idle};
-use super::shards::{Speaks, Start};
+use super::shards::Speaks;
 use super::wire::Wire;
 use crate::auth::AccountPrincipal;
 use crate::limits::{SFTP_CHANNEL_PACKET_BYTES, SFTP_REPLIES_JOINED_BYTES};
@@ -31,22 +29,11 @@ where
     let flow = Arc::new(Flow::default());
     let live = Live::of(Arc::clone(&flow), account.clone());
     shared.connections.add(&live);
-    let (requests, received) = mpsc::unbounded();
-    let (outlet, replies) = outlet(Arc::clone(&flow));
-    let frames = matches!(speaks, Speaks::Sftp).then(Frames::default);
-    let start = Start {
-        speaks,
-        account,
-        peer,
-        requests: received,
-        outlet,
-        flow: Arc::clone(&flow),
-    };
-    if !shared.start(start) {
+    let Some((intake, replies)) = Intake::begin(shared, speaks, account, peer, &flow) else {
         return 1;
-    }
+    };
     let (from, to) = tokio::io::split(Wire::new(stream, Arc::clone(&flow)));
-    let receiving = tokio::spawn(receive(from, frames, requests, Arc::clone(&flow)));
+    let receiving = tokio::spawn(receive(from, intake));
     let mut sent = std::pin::pin!(send(to, replies, &flow));
     let status = tokio::select! {
         status = &mut sent => status,
@@ -60,32 +47,15 @@ where
 }
 
 /// Hands requests on, to the client's last.
-async fn receive<S: AsyncRead>(
-    mut from: ReadHalf<Wire<S>>,
-    mut frames: Option<Frames>,
-    requests: mpsc::UnboundedSender<Queued>,
-    flow: Arc<Flow>,
-) where
+async fn receive<S>(mut from: ReadHalf<Wire<S>>, mut intake: Intake)
+where
     Wire<S>: AsyncRead,
 {
     let mut bytes = vec![0; SFTP_CHANNEL_PACKET_BYTES as usize];
-    while let Ok(received @ 1..) = from.read(&mut bytes).await {
-        flow.touch();
-        let received = bytes.get(..received).unwrap_or_default();
-        let push = |packet| {
-            // A session that has ended takes no more.
-            let _ = requests.unbounded_send(Queued::new(packet, &flow));
-        };
-        let pushed = match &mut frames {
-            Some(frames) => frames.push(received, push),
-            None => {
-                push(received.to_vec());
-                Ok(())
-            }
-        };
-        if let Err(error) = pushed {
-            return tracing::debug!(%error, "a session of SFTP ends");
-        }
+    while intake.is_open()
+        && let Ok(received @ 1..) = from.read(&mut bytes).await
+    {
+        intake.take(bytes.get(..received).unwrap_or_default());
     }
 }
 
