@@ -143,6 +143,8 @@ pub struct Plan {
     pub verify: bool,
     /// Nothing is deleted at the end.
     pub keep: bool,
+    /// The files to be fetched are there already, as an earlier run of the same files has left them.
+    pub is_prepared: bool,
     pub timeout: Duration,
     pub grace: Duration,
     pub seed: u64,
@@ -218,6 +220,7 @@ impl Plan {
             warm_up: options.warm_up.unwrap_or(usual_warm_up),
             verify: options.verify,
             keep: options.keep,
+            is_prepared: false,
             timeout: options.timeout,
             grace: options.grace,
             seed,

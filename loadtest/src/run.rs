@@ -154,6 +154,9 @@ impl Run {
     }
 
     async fn prepare(&mut self) -> Result<(), String> {
+        if self.shared.plan.is_prepared {
+            return Ok(());
+        }
         self.stage(Stage::MakeRoot, "preparing", None).await?;
         let files = self.shared.files.prepared;
         self.stage(Stage::Prepare, "preparing", Some(files)).await

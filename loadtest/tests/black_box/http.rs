@@ -64,6 +64,7 @@ fn plan(access: HttpAccess, server: SocketAddr, profile: Profile) -> Plan {
         warm_up: Duration::ZERO,
         verify: true,
         keep: false,
+        is_prepared: false,
         timeout: Duration::from_secs(60),
         grace: Duration::from_secs(10),
         seed: 3,
