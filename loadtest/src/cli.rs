@@ -195,9 +195,12 @@ pub struct CommonOptions {
     /// What sizes and content follow from. By default another one each time
     #[arg(long)]
     pub seed: Option<u64>,
-    /// Process of a server on this machine, to show its CPU; any number of them
+    /// Process of a server on this machine, to show its CPU and memory, with all that it starts; any number of them
     #[arg(long)]
     pub pid: Vec<u32>,
+    /// Wait after the last answer until the server does nothing any more, to show what it had left for later
+    #[arg(long, requires = "pid")]
+    pub settle: bool,
     /// Write the report as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

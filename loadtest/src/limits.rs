@@ -48,6 +48,9 @@ pub const ERROR_KINDS_MAX_COUNT: usize = 64;
 /// Text of an error that is shown.
 pub const ERROR_TEXT_MAX_CHARS: usize = 400;
 
+/// Time that a server is given to come to rest. Some never do; most of what others leave for later is done by then.
+pub const SETTLE_MAX_SECONDS: u64 = 120;
+
 /// Points of a plot over time. More cannot be told apart.
 pub const POINTS_MAX_COUNT: u32 = 240;
 

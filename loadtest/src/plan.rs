@@ -149,6 +149,8 @@ pub struct Plan {
     pub grace: Duration,
     pub seed: u64,
     pub pids: Vec<u32>,
+    /// After the last answer it is waited until the servers of [`Plan::pids`] do nothing any more.
+    pub settle: bool,
     pub json: Option<PathBuf>,
     pub html: Option<PathBuf>,
     pub quiet: bool,
@@ -225,6 +227,7 @@ impl Plan {
             grace: options.grace,
             seed,
             pids: options.pid,
+            settle: options.settle,
             json: options.json,
             html: options.html,
             quiet: options.quiet,

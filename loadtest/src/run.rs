@@ -13,19 +13,25 @@ use crate::content::Content;
 use crate::figures::{Figures, Point};
 use crate::limits::POINTS_MAX_COUNT;
 use crate::plan::Plan;
+use crate::process::{LOOK, Rest};
 use crate::progress::Progress;
 use crate::schedule::{Schedule, Until};
 use crate::stage::{Halt, Shared, Stage};
 use crate::tally::Tally;
 use crate::threads::Threads;
 use crate::units::{show_bytes, show_count, show_microseconds, show_rate};
-use crate::usage::{Sample, Usage};
+use crate::usage::{self, Sample, Usage};
 use crate::worker::Finished;
 
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(200);
 /// Time between the order to begin and the first request, in which all connections hear it.
 const LEAD: Duration = Duration::from_millis(20);
+/// How long before counting begins it is noted what was used until then: the runtime's timer may be late by a millisecond,
+/// in which much can be done.
+const EARLY: Duration = Duration::from_millis(2);
+/// How often it is looked how much memory the server has.
+const MEMORY_TICK: Duration = Duration::from_millis(100);
 /// Status of a process that a second Ctrl-C ends, as shells have it.
 const INTERRUPTED: i32 = 130;
 
@@ -75,6 +81,8 @@ pub fn run(plan: Plan) -> Result<Outcome, String> {
 struct Run {
     shared: Arc<Shared>,
     threads: Threads,
+    /// Processes of the servers.
+    processes: usage::Servers,
     stages: watch::Sender<Stage>,
     finished: mpsc::UnboundedReceiver<Finished>,
     progress: Progress,
@@ -106,6 +114,8 @@ impl Run {
             plan,
         });
         Ok(Self {
+            // One that is not there is found before anything is made.
+            processes: usage::Servers::find(&shared.plan.pids)?,
             threads: Threads::start(&shared, servers, &stages, &tell)?,
             progress: Progress::new(shared.plan.quiet),
             interrupt: signal(SignalKind::interrupt()).map_err(no_signals)?,
@@ -119,8 +129,6 @@ impl Run {
     }
 
     async fn go(&mut self) -> Result<Outcome, String> {
-        // A process that is not there is found before anything is made.
-        Sample::take(&[], &self.shared.plan.pids)?;
         let mut prepared = self.stage(Stage::Connect, "connecting", None).await;
         if prepared.is_ok() {
             prepared = self.prepare().await;
@@ -238,7 +246,7 @@ impl Run {
         let plan = &self.shared.plan;
         let schedule = Schedule::new(plan.pace, plan.until, clock::now() + LEAD, plan.warm_up);
         let schedule = Arc::new(schedule);
-        let (from, grace, pids) = (schedule.measured_from(), plan.grace, plan.pids.clone());
+        let (from, grace) = (schedule.measured_from(), plan.grace);
         let mut points = Points::new(from, plan.until);
         let mut left = self.begin(Stage::Work(Arc::clone(&schedule)));
         let mut result = Ok(());
@@ -247,6 +255,9 @@ impl Run {
         let mut ticks = tokio::time::interval_at((from + points.length).into(), points.length);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut shows = tokio::time::interval(TICK);
+        let mut looks = tokio::time::interval(MEMORY_TICK);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let has_processes = !self.processes.is_empty();
         while left > 0 {
             tokio::select! {
                 Some(finished) = self.finished.recv() => {
@@ -258,33 +269,65 @@ impl Run {
                     self.interrupted();
                     give_up = Some(clock::now() + grace);
                 }
-                () = tokio::time::sleep_until(from.into()), if before.is_none() => {
-                    before = Some(Sample::take(&self.threads.ids, &pids));
+                () = tokio::time::sleep_until((from - EARLY).into()), if before.is_none() => {
+                    before = Some(Sample::take(&self.threads.ids, &mut self.processes));
                 }
                 () = until(give_up) => {
                     self.shared.halt.send_replace(Halt::Abort);
                     give_up = None;
                 }
+                // If it has ended, the sample at the end says so.
+                _ = looks.tick(), if has_processes => drop(self.processes.memory_peak_bytes()),
                 _ = ticks.tick() => points.add(&self.threads.drain()),
                 _ = shows.tick() => self.show_work(&schedule, &points),
             }
         }
         self.progress.clear();
         result?;
-        let after = Sample::take(&self.threads.ids, &pids)?;
+        let before = before.transpose()?;
+        self.measured(&schedule, points, before.as_ref()).await
+    }
+
+    /// What was counted and used until now.
+    async fn measured(
+        &mut self,
+        schedule: &Schedule,
+        mut points: Points,
+        before: Option<&Sample>,
+    ) -> Result<Measured, String> {
+        let after = Sample::take(&self.threads.ids, &mut self.processes)?;
         points.add(&self.threads.drain());
-        self.add_missed(&schedule, &mut points.tally);
+        self.add_missed(schedule, &mut points.tally);
         let tally = points.tally;
         let requests = tally.total(|_, _| true).count() + tally.errors_count();
-        let before = before.transpose()?;
+        let mut usage = before
+            .map(|before| after.since(before, requests))
+            .unwrap_or_default();
+        usage.server_memory_peak_bytes = self.processes.memory_peak_bytes()?;
+        if let Some(used) = after.servers.filter(|_| self.shared.plan.settle) {
+            usage.server_cpu_after_s = Some(self.settle(used).await?);
+        }
         Ok(Measured {
-            usage: before
-                .map(|before| after.since(&before, requests))
-                .unwrap_or_default(),
-            elapsed: elapsed(&schedule, &tally, self.interrupted),
+            usage,
+            elapsed: elapsed(schedule, &tally, self.interrupted),
             tally,
             points: points.list,
         })
+    }
+
+    /// Waits until the servers do nothing any more; CPU seconds that they have used since they had used so much.
+    async fn settle(&mut self, used: f64) -> Result<f64, String> {
+        let mut rest = Rest::new(used);
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = signalled(&mut self.interrupt, &mut self.terminate) => self.interrupted(),
+            }
+            let now = self.processes.cpu_seconds()?.unwrap_or(used);
+            if rest.is_over(now) || self.interrupted {
+                return Ok(now - used);
+            }
+        }
     }
 
     /// Requests that came due and were never begun have failed: they must not be hidden.

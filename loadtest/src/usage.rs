@@ -6,7 +6,8 @@ use rustix::thread::Pid;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-use crate::{clock, process};
+use crate::clock;
+use crate::process::Tree;
 
 /// Part of its time that a thread may be busy. Beyond, it is as likely as the server what limits the rate.
 const BUSY_MAX: f64 = 0.85;
@@ -26,10 +27,14 @@ pub struct Usage {
     pub waited_for_core: f64,
     /// Threads that made requests.
     pub threads: usize,
-    /// CPU seconds of the server's processes (`--pid`).
+    /// CPU seconds of the server's processes (`--pid`) and of all that they have started.
     pub server_cpu_s: Option<f64>,
     /// The same for each request, in microseconds.
     pub server_us_per_request: Option<f64>,
+    /// CPU seconds that these used after their last answer until they came to rest, if that was waited for.
+    pub server_cpu_after_s: Option<f64>,
+    /// The most memory that these had for themselves, files and shared memory not counted, in bytes.
+    pub server_memory_peak_bytes: Option<u64>,
     /// Whether the generator was what limited the rate, as far as can be told.
     pub generator_was_the_limit: bool,
 }
@@ -57,30 +62,70 @@ impl Usage {
     }
 }
 
+/// The processes of servers on this machine.
+#[derive(Debug)]
+pub struct Servers(Vec<Tree>);
+
+impl Servers {
+    /// Those of these numbers.
+    ///
+    /// # Errors
+    ///
+    /// If one is not there.
+    pub fn find(pids: &[u32]) -> Result<Self, String> {
+        let trees = pids.iter().map(|pid| Tree::new(*pid));
+        trees.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether there are any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// CPU seconds of all so far; none if there are no servers.
+    ///
+    /// # Errors
+    ///
+    /// If one has ended.
+    pub fn cpu_seconds(&mut self) -> Result<Option<f64>, String> {
+        let sum = self.0.iter_mut().map(Tree::cpu_seconds).sum::<Result<f64, _>>()?;
+        Ok((!self.0.is_empty()).then_some(sum))
+    }
+
+    /// The most memory that they had when this was called, now included; none if there are no servers.
+    ///
+    /// # Errors
+    ///
+    /// If one has ended.
+    pub fn memory_peak_bytes(&mut self) -> Result<Option<u64>, String> {
+        let sum = self
+            .0
+            .iter_mut()
+            .map(Tree::memory_peak_bytes)
+            .sum::<Result<u64, _>>()?;
+        Ok((!self.0.is_empty()).then_some(sum))
+    }
+}
+
 /// What all had used at some moment.
 #[derive(Debug)]
 pub struct Sample {
     at: Instant,
     own: Duration,
     threads: Vec<(Duration, Duration)>,
-    servers: Option<f64>,
+    /// CPU seconds of the servers.
+    pub servers: Option<f64>,
 }
 
 impl Sample {
-    /// Now, of these threads of this process, and of these other processes.
+    /// Now, of these threads of this process, and of servers.
     ///
     /// # Errors
     ///
-    /// If one of the processes is not there.
-    pub fn take(threads: &[Pid], servers: &[u32]) -> Result<Self, String> {
-        let servers = match servers {
-            [] => None,
-            all => Some(
-                all.iter()
-                    .map(|pid| process::cpu_seconds(*pid))
-                    .sum::<Result<f64, _>>()?,
-            ),
-        };
+    /// If a server has ended.
+    pub fn take(threads: &[Pid], servers: &mut Servers) -> Result<Self, String> {
+        let servers = servers.cpu_seconds()?;
         let own = clock_gettime(ClockId::ProcessCPUTime);
         Ok(Self {
             at: clock::now(),
@@ -115,6 +160,8 @@ impl Sample {
             threads: self.threads.len(),
             server_cpu_s: server,
             server_us_per_request: server.map(|seconds| seconds * 1e6 / requests),
+            server_cpu_after_s: None,
+            server_memory_peak_bytes: None,
             generator_was_the_limit: busiest_thread > BUSY_MAX,
         }
     }
@@ -136,21 +183,24 @@ mod tests {
     #[test]
     fn work_is_seen() {
         let threads = [rustix::thread::gettid()];
-        let before = Sample::take(&threads, &[std::process::id()]).unwrap();
+        let mut servers = Servers::find(&[std::process::id()]).unwrap();
+        let before = Sample::take(&threads, &mut servers).unwrap();
         let begin = clock::now();
         while begin.elapsed() < Duration::from_millis(200) {
             std::hint::spin_loop();
         }
-        let usage = Sample::take(&threads, &[std::process::id()])
-            .unwrap()
-            .since(&before, 100);
+        let usage = Sample::take(&threads, &mut servers).unwrap().since(&before, 100);
         assert!(
             usage.generator_cpu_s > 0.0 && usage.generator_us_per_request > 0.0,
             "{usage:?}"
         );
         assert!(usage.busiest_thread > 0.0, "{usage:?}");
-        assert!(usage.server_cpu_s.is_some(), "{usage:?}");
-        assert!(Sample::take(&[], &[u32::MAX]).is_err());
+        assert!(
+            usage.server_cpu_s.is_some_and(|seconds| seconds > 0.0),
+            "{usage:?}"
+        );
+        assert!(servers.memory_peak_bytes().unwrap() > Some(0));
+        assert!(Servers::find(&[u32::MAX]).is_err());
     }
 
     #[test]

@@ -153,6 +153,12 @@ pub fn usage(figures: &Figures) -> String {
     if let Some(server) = usage.server_cpu_s {
         let _ = write!(text, ". Server: {}", cost(figures, server));
     }
+    if let Some(after) = usage.server_cpu_after_s {
+        let _ = write!(text, ", and {} until it came to rest", cost(figures, after));
+    }
+    if let Some(bytes) = usage.server_memory_peak_bytes {
+        let _ = write!(text, ", at most {} of memory", show_bytes(exact(bytes)));
+    }
     text
 }
 

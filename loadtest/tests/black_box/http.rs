@@ -69,6 +69,7 @@ fn plan(access: HttpAccess, server: SocketAddr, profile: Profile) -> Plan {
         grace: Duration::from_secs(10),
         seed: 3,
         pids: Vec::new(),
+        settle: false,
         json: None,
         html: None,
         quiet: true,
@@ -258,4 +259,20 @@ fn nginx_is_served_by_put() {
             .next()
             .is_none()
     );
+}
+
+#[test]
+fn a_server_that_forks_is_seen_whole() {
+    let Some(nginx) = Nginx::start() else { return };
+    let mut plan = plan(by_put(), nginx.address, Profile::Upload);
+    plan.files.sizes = "1MiB".parse().unwrap();
+    plan.pids = vec![nginx.child.id()];
+    plan.settle = true;
+    let outcome = run(plan).unwrap();
+    went_well(&outcome, 40);
+    // The first process does nothing itself: its child works.
+    let usage = outcome.figures.usage;
+    assert!(usage.server_cpu_s.unwrap() > 0.005, "{usage:?}");
+    assert!(usage.server_cpu_after_s.unwrap() >= 0.0, "{usage:?}");
+    assert!(usage.server_memory_peak_bytes.unwrap() > 100 << 10, "{usage:?}");
 }
