@@ -122,9 +122,26 @@ pub struct SftpOptions {
     /// Take any server for the right one
     #[arg(long)]
     pub insecure: bool,
+    /// The only cipher that is offered. By default several, ChaCha20 first
+    #[arg(long, value_enum)]
+    pub cipher: Option<Cipher>,
     /// The rest.
     #[command(flatten)]
     pub common: CommonOptions,
+}
+
+/// Ciphers of SSH, by their names there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Cipher {
+    /// AES-GCM with a key of 128 bits (RFC 5647).
+    #[value(name = "aes128-gcm@openssh.com")]
+    Aes128Gcm,
+    /// AES-GCM with a key of 256 bits (RFC 5647).
+    #[value(name = "aes256-gcm@openssh.com")]
+    Aes256Gcm,
+    /// ChaCha20 with Poly1305.
+    #[value(name = "chacha20-poly1305@openssh.com")]
+    Chacha20Poly1305,
 }
 
 /// Whom TLS trusts.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::content::Content;
@@ -19,7 +20,7 @@ const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
 /// The servers of a plan, ready to be connected to.
 pub enum Servers {
     /// Of REST.
-    Rest(Vec<rest::Server>, RestAccess),
+    Rest(Vec<Arc<rest::Server>>, RestAccess),
     /// Of HTTP.
     Http(Vec<Arc<http::Server>>, Arc<HttpAccess>),
     /// Of FTP.
@@ -46,9 +47,13 @@ impl Servers {
                     Credentials::Keys(_) => rest::Token::default(),
                     Credentials::Token(token) => rest::Token::fixed(token),
                 });
-                let servers = http_servers(found, &access.trust)?.map(|http| rest::Server {
-                    http,
-                    token: Arc::clone(&token),
+                let servers = http_servers(found, &access.trust)?.map(|http| {
+                    Arc::new(rest::Server {
+                        http,
+                        token: Arc::clone(&token),
+                        trust: access.trust.clone(),
+                        answers: AtomicBool::new(true),
+                    })
                 });
                 Ok(Self::Rest(servers.collect(), access.clone()))
             }
@@ -88,7 +93,7 @@ impl Servers {
         let (Some(server), Credentials::Keys(keys)) = (servers.first(), &access.credentials) else {
             return Ok(None);
         };
-        let mut client = rest::Client::new(server);
+        let mut client = rest::Client::new(Arc::clone(server));
         let good_for = server.token.renew(&mut client, keys).await?;
         Ok(Some(good_for * 2 / 3))
     }
@@ -120,7 +125,7 @@ impl Servers {
         let (content, files) = (Arc::clone(content), Arc::clone(files));
         match self {
             Self::Rest(servers, access) => {
-                let server = servers.get(target)?;
+                let server = Arc::clone(servers.get(target)?);
                 let session = rest::Session::new(server, content, files, access.listing, verify);
                 Some(Session::Rest(Box::new(session)))
             }

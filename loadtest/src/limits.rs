@@ -37,6 +37,8 @@ pub const LINE_MAX_BYTES: usize = 16 * 1024;
 pub const BODY_KEPT_MAX_BYTES: usize = 1 << 30;
 /// Packet of SFTP that is taken. OpenSSH's own limit.
 pub const PACKET_MAX_BYTES: usize = 256 * 1024;
+/// Nodes that a request is sent to one after the other. Two that disagree for a moment about who has the files end well.
+pub const REDIRECTIONS_MAX_COUNT: usize = 4;
 /// Header of a file in an archive.
 pub const ARCHIVE_HEADER_MAX_BYTES: usize = 128 * 1024;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::{
-    Command, CommonOptions, FtpOptions, FtpTls, Passive, RestOptions, SftpOptions, ThresholdOptions,
+    Cipher, Command, CommonOptions, FtpOptions, FtpTls, Passive, RestOptions, SftpOptions, ThresholdOptions,
     TrustOptions,
 };
 use crate::clock;
@@ -124,6 +124,8 @@ pub struct SftpAccess {
     pub key: Option<PathBuf>,
     /// Fingerprints of servers; none: any.
     pub host_keys: Option<Vec<String>>,
+    /// The only cipher that is offered; none: the usual ones.
+    pub cipher: Option<Cipher>,
 }
 
 /// A run.
@@ -369,6 +371,7 @@ fn sftp(options: &SftpOptions) -> Result<SftpAccess, String> {
         user: options.user.clone(),
         password: options.password.clone(),
         key: options.key.clone(),
+        cipher: options.cipher,
         host_keys: (!options.insecure).then(|| options.host_key.clone()),
     })
 }

@@ -20,6 +20,8 @@ pub(super) struct Control {
     replies: Replies,
     /// What data connections use, with the sessions of this control connection to resume.
     tls: Option<Arc<ClientConfig>>,
+    /// Whether the server knows `MLSD`, as far as was seen.
+    pub has_mlsd: bool,
 }
 
 impl Control {
@@ -42,6 +44,7 @@ impl Control {
             wire,
             replies: Replies::default(),
             tls,
+            has_mlsd: true,
         };
         control.reply(&[220]).await?;
         if server.kind == FtpTls::Explicit {

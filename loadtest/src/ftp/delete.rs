@@ -47,8 +47,8 @@ pub(crate) async fn delete(control: &mut Control, path: &str) -> Result<(), Fail
 
 /// What is in a directory: by `MLSD`, or by `NLST` where a server does not know that.
 async fn find(control: &mut Control, path: &str) -> Result<Vec<Found>, Failure> {
-    let found = match listing(control, path).await {
-        Ok(listing) => {
+    let found = match listing(control, path).await? {
+        Some(listing) => {
             let entries = entries(&listing).map_err(Failure::malformed)?;
             let found = |entry: Entry| Found {
                 name: entry.name,
@@ -56,10 +56,7 @@ async fn find(control: &mut Control, path: &str) -> Result<Vec<Found>, Failure> 
             };
             entries.into_iter().map(found).collect()
         }
-        Err(failure) if matches!(failure.kind.as_str(), "FTP 500" | "FTP 502") => {
-            names(control, path).await?
-        }
-        Err(failure) => return Err(failure),
+        None => names(control, path).await?,
     };
     let is_below =
         |found: &Found| !found.name.contains('/') && !matches!(found.name.as_str(), "" | "." | "..");

@@ -168,14 +168,20 @@ impl Session {
     pub async fn list(&mut self) -> Result<u64, Failure> {
         let (files, verify) = (Arc::clone(&self.files), self.verify);
         self.with(async |control| {
-            let listing = listing(control, &files.prepared_directory()).await?;
+            let directory = files.prepared_directory();
+            let machine = listing(control, &directory).await?;
+            let is_machine = machine.is_some();
+            let listing = match machine {
+                Some(listing) => listing,
+                None => received(control, &format!("LIST {directory}")).await?,
+            };
             if verify {
-                let entries = entries(&listing).map_err(Failure::malformed)?;
-                let entries = entries
-                    .into_iter()
-                    .map(|entry| (entry.name, entry.size))
-                    .collect();
-                files.compare(entries).map_err(Failure::wrong)?;
+                let found = match is_machine {
+                    true => named(&listing),
+                    false => reply::files(&listing),
+                };
+                let found = found.map_err(Failure::malformed)?;
+                files.compare(found).map_err(Failure::wrong)?;
             }
             Ok(listing.len() as u64)
         })
@@ -236,8 +242,28 @@ async fn send(data: &mut Wire, content: &Content, file: &File) -> Result<(), Fai
     Ok(())
 }
 
-async fn listing(control: &mut Control, path: &str) -> Result<Vec<u8>, Failure> {
-    received(control, &format!("MLSD {path}")).await
+/// What is in a directory, by `MLSD` (RFC 3659). None if the server does not know that.
+async fn listing(control: &mut Control, path: &str) -> Result<Option<Vec<u8>>, Failure> {
+    if !control.has_mlsd {
+        return Ok(None);
+    }
+    match received(control, &format!("MLSD {path}")).await {
+        Ok(listing) => Ok(Some(listing)),
+        Err(failure) if matches!(failure.kind.as_str(), "FTP 500" | "FTP 502") => {
+            control.has_mlsd = false;
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Names and sizes of what is in a listing by `MLSD`.
+fn named(listing: &[u8]) -> Result<Vec<(String, u64)>, String> {
+    let entries = entries(listing)?;
+    Ok(entries
+        .into_iter()
+        .map(|entry| (entry.name, entry.size))
+        .collect())
 }
 
 /// What a command brings over a data connection.

@@ -135,6 +135,32 @@ pub(super) fn entries(listing: &[u8]) -> Result<Vec<Entry>, String> {
     Ok(entries)
 }
 
+/// Names and sizes of files in a listing by `LIST`, which no document describes: as most servers send it, like `ls -l`.
+///
+/// # Errors
+///
+/// If a line is none.
+pub(super) fn files(listing: &[u8]) -> Result<Vec<(String, u64)>, String> {
+    let text = std::str::from_utf8(listing).map_err(|_| "the listing is not UTF-8")?;
+    let lines = text.lines().filter(|line| line.starts_with('-'));
+    let file = |line: &str| {
+        // Mode, links, user, group, size, and three of the time; the name is what is left.
+        let mut rest = line;
+        let mut size = None;
+        for field in 0..8 {
+            let (word, behind) = rest.split_once(' ')?;
+            if field == 4 {
+                size = word.parse().ok();
+            }
+            rest = behind.trim_start();
+        }
+        Some((rest.to_owned(), size?))
+    };
+    lines
+        .map(|line| file(line).ok_or_else(|| format!("no entry: {line}")))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +188,7 @@ mod tests {
             let mut replies = Replies::default();
             replies.feed(&bytes);
             while let Ok(Some(_)) = replies.next() {}
-            let _ = entries(&bytes);
+            let _ = (entries(&bytes), files(&bytes));
             let _ = (extended_port(&text), passive_port(&text));
         }
     }
@@ -190,6 +216,15 @@ mod tests {
             .collect();
         assert_eq!(told, [("f 1", false, 5), ("d", true, 0)]);
         assert!(super::entries(b"total 5\r\n").is_err());
+    }
+
+    #[test]
+    fn other_listings_are_read() {
+        let listing = b"total 3\r\ndrwxr-xr-x    2 0    0     4096 Jan 01 00:00 d\r\n\
+            -rw-r--r--    1 1000  1000     17 Jan  1  2026 a b\r\n";
+        assert_eq!(files(listing), Ok(vec![("a b".to_owned(), 17)]));
+        assert!(files(b"-rw-r--r-- 1 a b x Jan 1 2026 c\r\n").is_err());
+        assert!(files(b"-rw-r--r-- 1 a\r\n").is_err());
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub(super) struct Answer {
     gathered: Vec<u8>,
     status: u16,
     closes: bool,
+    /// Whether the server wants the body that was announced.
+    goes_on: bool,
+    /// Where a client is sent that should ask elsewhere.
+    location: Option<String>,
 }
 
 impl Default for Answer {
@@ -34,6 +38,8 @@ impl Default for Answer {
             gathered: Vec::new(),
             status: 0,
             closes: false,
+            goes_on: false,
+            location: None,
         }
     }
 }
@@ -44,6 +50,19 @@ impl Answer {
         self.state = State::Head;
         self.gathered.clear();
         self.status = 0;
+        self.goes_on = false;
+        self.location = None;
+    }
+
+    /// Whether the server has said that it wants the body which was announced.
+    #[must_use]
+    pub(super) fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// Takes where a 307 or a 308 sends the client.
+    pub(super) fn take_location(&mut self) -> Option<String> {
+        self.location.take()
     }
 
     /// The status; 0 before the head is there.
@@ -142,6 +161,12 @@ impl Answer {
         };
         let status = response.code.unwrap_or(0);
         let (state, closes) = framing(status, response.version, response.headers)?;
+        if matches!(status, 307 | 308) {
+            let mut headers = response.headers.iter();
+            let location = headers.find(|header| header.name.eq_ignore_ascii_case("location"));
+            self.location = location.map(|header| String::from_utf8_lossy(header.value).into_owned());
+        }
+        self.goes_on |= status == 100;
         if status >= 200 {
             (self.state, self.closes, self.status) = (state, closes, status);
         }
@@ -321,6 +346,19 @@ mod tests {
             answer.feed(head.as_bytes(), |_, _| {}).unwrap();
             assert_eq!((answer.is_done(), answer.closes()), (true, closes), "{head}");
         }
+    }
+
+    #[test]
+    fn what_comes_before_an_answer_and_where_it_sends_to_is_told() {
+        let mut answer = Answer::default();
+        answer.feed(b"HTTP/1.1 100 Continue\r\n\r\n", |_, _| {}).unwrap();
+        assert!(answer.goes_on() && answer.status() == 0 && !answer.is_done());
+        let sent = b"HTTP/1.1 307 There\r\nLocation: http://b/c\r\nContent-Length: 0\r\n\r\n";
+        answer.feed(sent, |_, _| {}).unwrap();
+        assert!(answer.is_done());
+        assert_eq!(answer.take_location().as_deref(), Some("http://b/c"));
+        answer.reset();
+        assert!(!answer.goes_on());
     }
 
     #[test]

@@ -22,6 +22,8 @@ use crate::wire::Wire;
 const REST_MAX: Duration = Duration::from_secs(10);
 /// Body from which it is dropped by the kernel instead of being copied.
 const SKIP_MIN_BYTES: u64 = 32 * 1024;
+/// How long a server may take to say that it wants a body. Some never say it (RFC 9110, 10.1.1).
+const WANTED_WAIT: Duration = Duration::from_secs(1);
 /// Body of a refusal that is kept.
 const REFUSAL_MAX_BYTES: usize = 8192;
 
@@ -92,6 +94,8 @@ pub struct Answered {
     pub status: u16,
     /// Bytes of the body.
     pub received: u64,
+    /// Where a 307 or a 308 sends the client.
+    pub location: Option<String>,
     /// What a body says that comes with another status than a 2xx.
     refusal: Vec<u8>,
 }
@@ -129,6 +133,8 @@ pub struct Client {
     wire: Option<Wire>,
     used: Instant,
     answer: Answer,
+    /// What a body says that comes with another status than a 2xx.
+    refusal: Vec<u8>,
 }
 
 impl Client {
@@ -140,6 +146,7 @@ impl Client {
             wire: None,
             used: clock::now(),
             answer: Answer::default(),
+            refusal: Vec::new(),
         }
     }
 
@@ -160,14 +167,13 @@ impl Client {
         Ok(())
     }
 
-    /// The head of a request with these fields, which are whole lines, and the empty line at its end.
+    /// The head of a request with the empty line at its end. Both the pieces and the fields make whole lines.
     #[must_use]
-    pub fn head(&self, method: &str, route: &str, fields: &[&str]) -> String {
-        let authority = &self.server.target.authority;
-        let mut head = format!("{method} {route} HTTP/1.1\r\nHost: {authority}\r\n");
-        head.extend(fields.iter().copied());
-        head.push_str("\r\n");
-        head
+    pub fn head(&self, method: &str, route: &str, pieces: &[&str], fields: &str) -> String {
+        let authority = self.server.target.authority.as_str();
+        let line = [method, " ", route, " HTTP/1.1\r\nHost: ", authority, "\r\n"];
+        let all = [&line, pieces, &[fields, "\r\n"]];
+        all.concat().concat()
     }
 
     /// Sends a request and receives its answer; the bytes of its body.
@@ -195,15 +201,63 @@ impl Client {
         payload: Option<Payload<'_>>,
         sink: &mut Sink,
     ) -> Result<Answered, Failure> {
-        self.connect().await?;
-        // Taken out, so that a connection which is given up in the middle is not used again.
-        let Some(mut wire) = self.wire.take() else {
-            return Err(Failure::closed());
-        };
-        self.answer.reset();
+        let mut wire = self.begin().await?;
         let sent = send(&mut wire, head, payload).await;
-        let mut refusal = Vec::new();
-        let received = self.receive(&mut wire, sink, &mut refusal).await;
+        self.finish(wire, sent, sink).await
+    }
+
+    /// The same, but the body is sent only if the server says that it wants it, or says nothing. The head has to ask for that
+    /// by `Expect: 100-continue`; what is in front of the payload is not in it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from being received.
+    pub async fn answered_if_wanted(
+        &mut self,
+        head: &str,
+        front: &str,
+        payload: Payload<'_>,
+        sink: &mut Sink,
+    ) -> Result<Answered, Failure> {
+        let mut wire = self.begin().await?;
+        send(&mut wire, head, None).await?;
+        let wanted = tokio::time::timeout(WANTED_WAIT, self.is_wanted(&mut wire));
+        let sent = match wanted.await.unwrap_or(Ok(true))? {
+            true => send(&mut wire, front, Some(payload)).await,
+            // The server may still wait for a body behind that head, so that no other request can follow.
+            false => Err(Failure::closed()),
+        };
+        self.finish(wire, sent, sink).await
+    }
+
+    /// Whether the server wants the body: false if it answers at once.
+    async fn is_wanted(&mut self, wire: &mut Wire) -> Result<bool, Failure> {
+        let answer = &mut self.answer;
+        while !answer.goes_on() && answer.status() == 0 {
+            let fed = wire.receive(|bytes| feed(answer, bytes, &mut Sink::Drop, &mut self.refusal));
+            if fed.await??.is_none() {
+                return Err(Failure::closed());
+            }
+        }
+        Ok(answer.status() == 0)
+    }
+
+    /// A connection, taken out, so that one which is given up in the middle is not used again.
+    async fn begin(&mut self) -> Result<Wire, Failure> {
+        self.connect().await?;
+        self.answer.reset();
+        self.refusal.clear();
+        self.wire.take().ok_or_else(Failure::closed)
+    }
+
+    /// Receives the answer after a request was sent or not.
+    async fn finish(
+        &mut self,
+        mut wire: Wire,
+        sent: Result<(), Failure>,
+        sink: &mut Sink,
+    ) -> Result<Answered, Failure> {
+        let received = self.receive(&mut wire, sink).await;
         // A server that refuses a body may answer and stop reading: its answer says more than the broken pipe.
         let received = match (received, sent) {
             (Ok(received), Ok(())) => {
@@ -220,44 +274,13 @@ impl Client {
         Ok(Answered {
             status: self.answer.status(),
             received,
-            refusal,
+            location: self.answer.take_location(),
+            refusal: std::mem::take(&mut self.refusal),
         })
     }
 
-    /// Fetches a file by a request, and compares it if asked to; its bytes.
-    ///
-    /// # Errors
-    ///
-    /// Whatever goes wrong, another length included.
-    pub async fn fetch(
-        &mut self,
-        head: &str,
-        content: &Arc<Content>,
-        file: &File,
-        verify: bool,
-    ) -> Result<u64, Failure> {
-        let mut sink = match verify {
-            true => Sink::Check(Check::new(content, file.number, file.size)),
-            false => Sink::Drop,
-        };
-        let received = self.exchange(head, None, &mut sink).await?;
-        sink.finish()?;
-        if received == file.size {
-            return Ok(received);
-        }
-        Err(Failure::wrong(format!(
-            "{received} bytes came instead of {}",
-            file.size
-        )))
-    }
-
-    async fn receive(
-        &mut self,
-        wire: &mut Wire,
-        sink: &mut Sink,
-        refusal: &mut Vec<u8>,
-    ) -> Result<u64, Failure> {
-        let answer = &mut self.answer;
+    async fn receive(&mut self, wire: &mut Wire, sink: &mut Sink) -> Result<u64, Failure> {
+        let (answer, refusal) = (&mut self.answer, &mut self.refusal);
         let mut received = 0;
         while !answer.is_done() {
             let ahead = answer.body_ahead();
@@ -306,6 +329,20 @@ fn feed(
     });
     fed.map_err(Failure::malformed)?;
     Ok(Some(taken))
+}
+
+/// Whether a file came whole, and as it should be if that is compared; its bytes.
+///
+/// # Errors
+///
+/// That it did not.
+pub fn whole(sink: &Sink, received: u64, file: &File) -> Result<u64, Failure> {
+    sink.finish()?;
+    if received == file.size {
+        return Ok(received);
+    }
+    let size = file.size;
+    Err(Failure::wrong(format!("{received} bytes came instead of {size}")))
 }
 
 async fn send(wire: &mut Wire, head: &str, payload: Option<Payload<'_>>) -> Result<(), Failure> {

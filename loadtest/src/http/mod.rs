@@ -9,9 +9,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use self::archive::ArchiveCheck;
-pub use self::client::{Answered, Client, Payload, Server, Sink};
+pub use self::client::{Answered, Client, Payload, Server, Sink, whole};
 use self::form::Form;
-use crate::content::Content;
+use crate::content::{Check, Content};
 use crate::failure::Failure;
 use crate::files::{File, Files};
 use crate::plan::{Directories, HttpAccess, Store};
@@ -58,7 +58,7 @@ impl Session {
 
     /// The head of a request, with what all carry.
     fn head(&self, method: &str, route: &str, fields: &str) -> String {
-        self.client.head(method, route, &[&self.access.headers, fields])
+        self.client.head(method, route, &[&self.access.headers], fields)
     }
 
     /// Stores a file; its bytes.
@@ -104,7 +104,12 @@ impl Session {
     /// Whatever goes wrong.
     pub async fn download(&mut self, file: &File, verify: bool) -> Result<u64, Failure> {
         let head = self.head("GET", &file.path(), "");
-        self.client.fetch(&head, &self.content, file, verify).await
+        let mut sink = match verify {
+            true => Sink::Check(Check::new(&self.content, file.number, file.size)),
+            false => Sink::Drop,
+        };
+        let received = self.client.exchange(&head, None, &mut sink).await?;
+        whole(&sink, received, file)
     }
 
     /// Fetches the page of the directory of the prepared files; its bytes. What it looks like is up to the server, so that

@@ -7,19 +7,21 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-pub use self::client::{Client, Server};
+pub use self::client::{Client, Request, Server};
 pub use self::token::{Keys, Token};
 use crate::content::{Check, Content};
 use crate::failure::Failure;
 use crate::files::{File, Files};
 use crate::http::form::{self, Form};
-use crate::http::{ArchiveCheck, Sink};
+use crate::http::{self, ArchiveCheck, Sink};
 
 /// How files are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Listing {
     /// `list/files`: one directory, from the node's own store.
     Files,
+    /// `list/dirs`: all directories below that of the run, from the node's own store.
+    Dirs,
     /// `list/tree`: from the metadata cluster.
     Tree,
 }
@@ -37,7 +39,7 @@ impl Session {
     /// To a server.
     #[must_use]
     pub fn new(
-        server: &Server,
+        server: Arc<Server>,
         content: Arc<Content>,
         files: Arc<Files>,
         listing: Listing,
@@ -58,7 +60,7 @@ impl Session {
     ///
     /// As the system has them.
     pub async fn connect(&mut self) -> Result<(), Failure> {
-        self.client.http.connect().await
+        self.client.connect().await
     }
 
     /// Stores a file; its bytes.
@@ -73,10 +75,15 @@ impl Session {
         );
         let form = Form::default().text("meta", &meta).file("f", &file.name);
         let fields = form.fields(file.size);
-        let head = self.client.head("POST", "/api/upload", &fields) + form.front();
-        let payload = form::payload(&self.content, file);
+        let request = Request {
+            method: "POST",
+            route: "/api/upload",
+            fields: &fields,
+            front: form.front(),
+            payload: Some(form::payload(&self.content, file)),
+        };
         let mut sink = Sink::Keep(Vec::new());
-        self.client.exchange(&head, Some(payload), &mut sink).await?;
+        self.client.exchange(&request, &mut sink).await?;
         accepted(sink.kept())?;
         Ok(file.size)
     }
@@ -88,8 +95,12 @@ impl Session {
     /// Whatever goes wrong.
     pub async fn download(&mut self, file: &File, verify: bool) -> Result<u64, Failure> {
         let route = format!("/api/download/single?path={}", file.path());
-        let head = self.client.head("GET", &route, "");
-        self.client.http.fetch(&head, &self.content, file, verify).await
+        let mut sink = match verify {
+            true => Sink::Check(Check::new(&self.content, file.number, file.size)),
+            false => Sink::Drop,
+        };
+        let received = self.client.exchange(&Request::get(&route), &mut sink).await?;
+        http::whole(&sink, received, file)
     }
 
     /// Lists the directory of the prepared files; the bytes of the list.
@@ -98,11 +109,12 @@ impl Session {
     ///
     /// Whatever goes wrong.
     pub async fn list(&mut self) -> Result<u64, Failure> {
-        let route = match self.listing {
-            Listing::Files => "/api/list/files",
-            Listing::Tree => "/api/list/tree",
+        let prepared = self.files.prepared_directory();
+        let (route, directory) = match self.listing {
+            Listing::Files => ("/api/list/files", &prepared),
+            Listing::Dirs => ("/api/list/dirs", &self.files.root),
+            Listing::Tree => ("/api/list/tree", &prepared),
         };
-        let directory = self.files.prepared_directory();
         let mut sink = if self.verify {
             Sink::Keep(Vec::new())
         } else {
@@ -112,8 +124,10 @@ impl Session {
             .client
             .ask(route, &json!({"Params": directory}), &mut sink)
             .await?;
-        if self.verify {
-            let entries = entries(sink.kept(), &directory).map_err(Failure::malformed)?;
+        if self.verify && self.listing == Listing::Dirs {
+            has_directory(sink.kept(), &prepared).map_err(Failure::wrong)?;
+        } else if self.verify {
+            let entries = entries(sink.kept(), &prepared).map_err(Failure::malformed)?;
             self.files.compare(entries).map_err(Failure::wrong)?;
         }
         Ok(received)
@@ -139,9 +153,7 @@ impl Session {
                 "there is no id in the answer to download/prepare",
             ));
         }
-        let head = self
-            .client
-            .head("GET", &format!("/api/download/multi?id={id}"), "");
+        let route = format!("/api/download/multi?id={id}");
         let mut sink = match self.verify {
             // One file comes as itself.
             true if self.files.prepared == 1 => {
@@ -151,7 +163,7 @@ impl Session {
             true => Sink::Archive(Box::new(ArchiveCheck::new(&self.content, &self.files))),
             false => Sink::Drop,
         };
-        let received = self.client.exchange(&head, None, &mut sink).await?;
+        let received = self.client.exchange(&Request::get(&route), &mut sink).await?;
         sink.finish()?;
         Ok(received)
     }
@@ -191,6 +203,17 @@ fn accepted(answer: &[u8]) -> Result<(), Failure> {
             String::from_utf8_lossy(answer)
         ))),
     }
+}
+
+/// Whether a list of directories has one of a path.
+fn has_directory(answer: &[u8], path: &str) -> Result<(), String> {
+    let list: Vec<Value> = serde_json::from_slice(answer).map_err(|error| format!("no list: {error}"))?;
+    let is_there = list
+        .iter()
+        .any(|entry| entry.get("path").and_then(Value::as_str) == Some(path));
+    is_there
+        .then_some(())
+        .ok_or_else(|| format!("{path} is not listed"))
 }
 
 /// Name and size of all files in a list, of either kind.

@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use russh::client;
 use russh::keys::{PrivateKey, load_secret_key};
+use russh::{Preferred, cipher, client};
 
 use self::connection::{Connection, expect_ok, refusal};
 use self::packet::{EOF, Entry, Reply, Request};
+use crate::cli::Cipher;
 use crate::content::Content;
 use crate::failure::Failure;
 use crate::files::{File, Files};
@@ -47,7 +48,12 @@ impl Login {
             key.map(Arc::new)
                 .map_err(|error| format!("{}: {error}", path.display()))
         });
+        let mut preferred = Preferred::default();
+        if let Some(one) = access.cipher {
+            preferred.cipher = vec![name(one)].into();
+        }
         let config = client::Config {
+            preferred,
             window_size: WINDOW_BYTES,
             maximum_packet_size: MESSAGE_BYTES,
             channel_buffer_size: MESSAGES_COUNT,
@@ -60,6 +66,14 @@ impl Login {
             host_keys: access.host_keys.clone(),
             config: Arc::new(config),
         })
+    }
+}
+
+fn name(cipher: Cipher) -> cipher::Name {
+    match cipher {
+        Cipher::Aes128Gcm => cipher::AES_128_GCM,
+        Cipher::Aes256Gcm => cipher::AES_256_GCM,
+        Cipher::Chacha20Poly1305 => cipher::CHACHA20_POLY1305,
     }
 }
 

@@ -54,14 +54,27 @@ fn connection(
     count: &AtomicUsize,
 ) {
     let mut reader = BufReader::new(stream);
-    while let Some((line, length)) = head(&mut reader) {
-        std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink()).unwrap();
+    while let Some((line, length, expects)) = head(&mut reader) {
+        if !expects {
+            std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink()).unwrap();
+        }
         let answer = if line.contains("/api/download/single") || line.contains("/api/upload") {
             let number = count.fetch_add(1, Ordering::SeqCst);
             files(&Asked { line, number })
         } else {
             others(&line)
         };
+        if expects && answer.starts_with(b"HTTP/1.1 2") {
+            reader
+                .get_mut()
+                .write_all(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .unwrap();
+            std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink()).unwrap();
+        } else if expects {
+            // Whoever does not want the body does not wait for it.
+            let _ = reader.get_mut().write_all(&answer);
+            return;
+        }
         // Nothing is how a connection is ended.
         if answer.is_empty() || reader.get_mut().write_all(&answer).is_err() {
             return;
@@ -69,19 +82,20 @@ fn connection(
     }
 }
 
-/// First line and length of the body.
-fn head(reader: &mut BufReader<TcpStream>) -> Option<(String, u64)> {
+/// First line, length of the body, and whether the client waits before it sends that.
+fn head(reader: &mut BufReader<TcpStream>) -> Option<(String, u64, bool)> {
     let mut first = String::new();
     reader.read_line(&mut first).ok().filter(|read| *read > 0)?;
-    let mut length = 0;
+    let (mut length, mut expects) = (0, false);
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
         if let Some(told) = line.to_ascii_lowercase().strip_prefix("content-length:") {
             length = told.trim().parse().unwrap();
         }
+        expects |= line == "Expect: 100-continue\r\n";
         if line == "\r\n" {
-            return Some((first.rsplit_once(' ')?.0.to_owned(), length));
+            return Some((first.rsplit_once(' ')?.0.to_owned(), length, expects));
         }
     }
 }

@@ -14,6 +14,7 @@ fn every_profile_runs_is_verified_and_leaves_nothing() {
         "mixed",
         "list",
         "list --listing tree",
+        "list --listing dirs",
         "archive",
     ] {
         let ended = loadtest(&format!("{} --profile {profile} {SMALL}", node.rest()));

@@ -27,6 +27,21 @@ fn large_files_go_both_ways() {
 }
 
 #[test]
+fn the_cipher_is_the_one_that_was_asked_for() {
+    let node = Node::start();
+    let upload = "--insecure --profile download --size 300KiB --files 2 --requests 4 --verify";
+    for cipher in [
+        "aes128-gcm@openssh.com",
+        "aes256-gcm@openssh.com",
+        "chacha20-poly1305@openssh.com",
+    ] {
+        loadtest(&format!("{} {upload} --cipher {cipher}", node.sftp())).passed(4);
+    }
+    loadtest(&format!("{} {upload} --cipher rot13", node.sftp())).failed("possible values");
+    node.is_empty();
+}
+
+#[test]
 fn servers_are_known_by_their_keys() {
     let node = Node::start();
     let upload = "--profile upload --size 100 --requests 5 --connections 1";

@@ -1,7 +1,8 @@
 //! Servers that do wrong, and what is said about them.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::fake::{Asked, answer, ok, serve, serve_by};
@@ -220,4 +221,42 @@ fn a_token_is_renewed_before_it_expires() {
     ));
     ended.passed(150);
     assert!(LOGINS.load(Ordering::SeqCst) >= 3);
+}
+
+fn sent_to(place: &str) -> Vec<u8> {
+    format!("HTTP/1.1 307 There\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n").into_bytes()
+}
+
+#[test]
+fn requests_go_where_they_are_sent() {
+    static THERE: OnceLock<SocketAddr> = OnceLock::new();
+    fn away(line: &str) -> Vec<u8> {
+        let path = line.split(' ').nth(1).unwrap();
+        sent_to(&format!("http://{}{path}", THERE.get().unwrap()))
+    }
+    let there = serve(|asked| match is_upload(asked) {
+        true => ok(),
+        false => answer(200, &[7; 5000]),
+    });
+    THERE.set(there).unwrap();
+    let server = serve_by(|asked| away(&asked.line), away);
+    let target = format!("rest --target http://{server} --token t --files 3 --size 5000 --requests 20");
+    loadtest(&format!("{target} --profile download")).passed(20);
+    loadtest(&format!("{target} --profile upload")).passed(20);
+}
+
+#[test]
+fn requests_that_are_sent_around_have_failed() {
+    static ITSELF: OnceLock<SocketAddr> = OnceLock::new();
+    let server = serve_by(|_| ok(), |_| sent_to("http://localhost:1/api/mkdir"));
+    let options = "--token t --profile upload --size 2 --requests 1";
+    loadtest(&format!("rest --target http://{server} {options}")).failed("connection refused");
+    let server = serve_by(|_| ok(), |_| sent_to("nowhere"));
+    loadtest(&format!("rest --target http://{server} {options}")).failed("sent to nowhere");
+    let server = serve_by(
+        |_| ok(),
+        |_| sent_to(&format!("http://{}/api/mkdir", ITSELF.get().unwrap())),
+    );
+    ITSELF.set(server).unwrap();
+    loadtest(&format!("rest --target http://{server} {options}")).failed("sent around");
 }
