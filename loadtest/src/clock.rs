@@ -2,11 +2,20 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::time::{ClockId, clock_gettime};
+
 /// Now, by the clock that latencies are measured with.
 #[allow(clippy::disallowed_methods, reason = "this is where time is read")]
 #[must_use]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// Now since some moment, to some milliseconds: costs a fraction of [`now`].
+#[must_use]
+pub fn coarse() -> Duration {
+    let time = clock_gettime(ClockId::MonotonicCoarse);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// Now, in seconds since 1970.

@@ -8,10 +8,9 @@ const PREPARED_NUMBERS: u64 = 1 << 40;
 /// A file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Path of its directory.
-    pub directory: String,
-    /// Its name in there.
-    pub name: String,
+    path: String,
+    /// Where its name begins in there.
+    name_at: usize,
     /// What its content follows from.
     pub number: u64,
     /// Bytes.
@@ -21,8 +20,20 @@ pub struct File {
 impl File {
     /// Its path.
     #[must_use]
-    pub fn path(&self) -> String {
-        format!("{}/{}", self.directory, self.name)
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Path of its directory, without a slash at the end.
+    #[must_use]
+    pub fn directory(&self) -> &str {
+        self.path.get(..self.name_at - 1).unwrap_or_default()
+    }
+
+    /// Its name in there.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.path.get(self.name_at..).unwrap_or_default()
     }
 }
 
@@ -59,25 +70,24 @@ impl Files {
     /// One of the files that are made before the clock runs. Their names sort as their indices do.
     #[must_use]
     pub fn prepared(&self, index: u64) -> File {
-        self.file(
-            self.prepared_directory(),
-            format!("f{index:08}"),
-            PREPARED_NUMBERS + index,
-        )
+        let path = format!("{}/files/f{index:08}", self.root);
+        self.file(path, self.root.len() + 7, PREPARED_NUMBERS + index)
     }
 
     /// An upload of a connection: what it counts from 0 is its `turn`.
     #[must_use]
     pub fn upload(&self, connection: u64, turn: u64) -> File {
-        let slot = turn % self.slots.max(1);
-        let number = turn * self.connections + connection;
-        self.file(self.upload_directory(connection), format!("u{slot}"), number)
+        let mut path = self.upload_directory(connection);
+        let name_at = path.len() + 1;
+        path.push_str("/u");
+        path.push_str(&(turn % self.slots.max(1)).to_string());
+        self.file(path, name_at, turn * self.connections + connection)
     }
 
-    fn file(&self, directory: String, name: String, number: u64) -> File {
+    fn file(&self, path: String, name_at: usize, number: u64) -> File {
         File {
-            directory,
-            name,
+            path,
+            name_at,
             number,
             size: self.sizes.of(self.seed, number),
         }
@@ -87,7 +97,7 @@ impl Files {
     pub fn expected(&self) -> impl Iterator<Item = (String, u64)> + '_ {
         (0..self.prepared).map(|index| {
             let file = self.prepared(index);
-            (file.name, file.size)
+            (file.name().to_owned(), file.size)
         })
     }
 
@@ -149,7 +159,20 @@ mod tests {
     #[test]
     fn names_come_in_turn() {
         let files = files();
-        assert_eq!(files.upload(2, 1).path(), "/r/c2/u1");
+        let upload = files.upload(2, 1);
+        assert_eq!(
+            (upload.path(), upload.directory(), upload.name()),
+            ("/r/c2/u1", files.upload_directory(2).as_str(), "u1")
+        );
+        let prepared = files.prepared(3);
+        assert_eq!(
+            (prepared.path(), prepared.directory(), prepared.name()),
+            (
+                "/r/files/f00000003",
+                files.prepared_directory().as_str(),
+                "f00000003"
+            )
+        );
         assert_eq!(files.upload(2, 5).path(), "/r/c2/u1");
         assert_ne!(files.upload(2, 5).number, files.upload(2, 1).number);
     }

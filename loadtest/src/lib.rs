@@ -12,7 +12,7 @@
 //! | `rest/` over `http/`, `ftp/`, `sftp/` | one client each, over `wire` and `tls` |
 //! | `plan`, `cli` | the options, checked and as given |
 //! | `thresholds`, `figures`, `usage`, `tally` | what is counted, and what it came to |
-//! | `schedule`, `timer`, `progress` | when requests are made, and how far it is |
+//! | `schedule`, `timer`, `limit`, `progress` | when requests are made, how long they may take, and how far it is |
 //! | `target`, `profile`, `files`, `sizes`, `content` | what is done: pure |
 //! | `failure`, `units`, `noise`, `process`, `clock`, `limits` | what all use |
 
@@ -26,6 +26,7 @@ pub mod figures;
 pub mod files;
 pub mod ftp;
 pub mod http;
+pub mod limit;
 pub mod limits;
 pub mod noise;
 pub mod plan;

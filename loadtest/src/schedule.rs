@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::clock;
-
 /// How requests follow each other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
@@ -181,17 +179,10 @@ impl Schedule {
     }
 }
 
-impl Turn {
-    /// Whether it is time.
-    #[must_use]
-    pub fn is_due(&self) -> bool {
-        self.due <= clock::now()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
     use proptest::prelude::*;
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -110,8 +110,8 @@ impl Session {
     pub async fn delete_file(&mut self, file: &File) -> Result<(), Failure> {
         match self {
             Self::Rest(_) | Self::Http(_) => Ok(()),
-            Self::Ftp(session) => session.delete_file(&file.path()).await,
-            Self::Sftp(session) => session.delete_file(&file.path()).await,
+            Self::Ftp(session) => session.delete_file(file.path()).await,
+            Self::Sftp(session) => session.delete_file(file.path()).await,
         }
     }
 

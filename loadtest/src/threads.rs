@@ -7,6 +7,7 @@ use rustix::thread::{Pid, gettid};
 use tokio::sync::{mpsc, watch};
 
 use crate::connect::Servers;
+use crate::limit::Limit;
 use crate::stage::{Shared, Stage};
 use crate::tally::Tally;
 use crate::worker::{Finished, Worker};
@@ -96,6 +97,7 @@ fn worker(
         kept: Vec::new(),
         uploads: 0,
         turns: 0,
+        limit: Limit::default(),
         under_way: None,
     })
 }

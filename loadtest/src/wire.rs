@@ -82,6 +82,11 @@ impl Wire {
 
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match self {
+            // Straight to the socket, not by way of a file.
+            Self::Plain(stream) if slices.len() == 1 => {
+                let only = slices.first().map_or(&[][..], |slice| slice);
+                Pin::new(stream).poll_write(context, only)
+            }
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, slices),
         }

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clock;
 use crate::failure::Failure;
 use crate::files::File;
+use crate::limit::Limit;
 use crate::noise;
 use crate::profile::Operation;
 use crate::schedule::{Schedule, Turn};
@@ -39,6 +40,8 @@ pub struct Worker {
     pub uploads: u64,
     /// Turns so far.
     pub turns: u64,
+    /// How long requests may take.
+    pub limit: Limit,
     /// The request under way.
     pub under_way: Option<Turn>,
 }
@@ -76,7 +79,7 @@ impl Worker {
     async fn stage(&mut self, stage: Stage) -> Result<(), Failure> {
         let is_first = self.number == 0;
         match stage {
-            Stage::Connect => self.limited(0, Session::connect).await,
+            Stage::Connect => self.limited(clock::now(), 0, Session::connect).await,
             Stage::MakeRoot if is_first => self.make_root().await,
             Stage::Prepare => self.prepare().await,
             Stage::Work(schedule) => {
@@ -100,20 +103,19 @@ impl Worker {
         }
     }
 
-    /// Does something that must not take longer than is usual for so many bytes.
+    /// Does something that has begun, and must not take longer than is usual for so many bytes.
     async fn limited<T>(
         &mut self,
+        begun: Instant,
         bytes: u64,
         act: impl AsyncFnOnce(&mut Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let limit = self.shared.plan.timeout + Duration::from_secs(bytes / SLOWEST_BYTES_PER_S);
-        match tokio::time::timeout(limit, act(&mut self.session)).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::timed_out(format!(
-                "no end after {} s",
-                limit.as_secs_f64()
-            ))),
-        }
+        let done = self.limit.before(begun + limit, act(&mut self.session)).await;
+        done.unwrap_or_else(|| {
+            let text = format!("no end after {} s", limit.as_secs_f64());
+            Err(Failure::timed_out(text))
+        })
     }
 
     async fn make_root(&mut self) -> Result<(), Failure> {
@@ -143,20 +145,22 @@ impl Worker {
             if self.shared.is_halted() {
                 break;
             }
-            self.upload(&file).await?;
+            self.upload(clock::now(), &file).await?;
             self.shared.advance();
         }
         Ok(())
     }
 
-    async fn upload(&mut self, file: &File) -> Result<u64, Failure> {
-        self.limited(file.size, async |session| session.upload(file).await)
+    async fn upload(&mut self, begun: Instant, file: &File) -> Result<u64, Failure> {
+        self.limited(begun, file.size, async |session| session.upload(file).await)
             .await
     }
 
-    async fn download(&mut self, file: &File, verify: bool) -> Result<u64, Failure> {
-        self.limited(file.size, async |session| session.download(file, verify).await)
-            .await
+    async fn download(&mut self, begun: Instant, file: &File, verify: bool) -> Result<u64, Failure> {
+        self.limited(begun, file.size, async |session| {
+            session.download(file, verify).await
+        })
+        .await
     }
 
     /// Makes requests until there are no more turns, or until what is under way is given up.
@@ -169,12 +173,18 @@ impl Worker {
             _ = halt.wait_for(|halt| *halt == Halt::Abort) => Ok(()),
         };
         if let Some(turn) = self.under_way.take() {
-            let waited = clock::now().saturating_duration_since(turn.due);
+            let now = clock::now();
+            let waited = now.saturating_duration_since(turn.due);
             let text = format!(
                 "given up at the end, {:.1} s after it was due",
                 waited.as_secs_f64()
             );
-            self.record(turn, turn.due, Err(Failure::refused("not finished", text)), None);
+            self.record(
+                turn,
+                (turn.due, now),
+                Err(Failure::refused("not finished", text)),
+                None,
+            );
         }
         ended
     }
@@ -186,32 +196,37 @@ impl Worker {
         mut halt: watch::Receiver<Halt>,
     ) -> Result<(), Failure> {
         timer.wait_until(schedule.begin()).await?;
-        while let Some(turn) = schedule.take(clock::now()) {
-            if !turn.is_due() {
+        // Each time is read once: the end of a request is when the next begins.
+        let mut now = clock::now();
+        while let Some(turn) = schedule.take(now) {
+            if turn.due > now {
                 tokio::select! {
                     waited = timer.wait_until(turn.due) => waited?,
                     _ = halt.wait_for(|halt| *halt > Halt::No) => return Ok(()),
                 }
+                now = clock::now();
             }
             self.under_way = Some(turn);
             let plan = &self.shared.plan;
             let bits = noise::hash(plan.seed ^ self.number.rotate_left(32), self.turns);
             let operation = plan.mix.of(plan.profile, bits);
             self.turns += 1;
-            let begun = clock::now();
-            let outcome = self.operate(operation, noise::hash(bits, 1)).await;
+            let begun = now;
+            let outcome = self.operate(operation, begun, noise::hash(bits, 1)).await;
             self.under_way = None;
+            now = clock::now();
             let is_broken = outcome.as_ref().is_err_and(|failure| failure.broken);
-            self.record(turn, begun, outcome, Some(operation));
+            self.record(turn, (begun, now), outcome, Some(operation));
             if is_broken && schedule.is_closed() {
                 tokio::time::sleep(PAUSE).await;
+                now = clock::now();
             }
         }
         Ok(())
     }
 
     /// One request; the bytes that it moved.
-    async fn operate(&mut self, operation: Operation, bits: u64) -> Result<u64, Failure> {
+    async fn operate(&mut self, operation: Operation, begun: Instant, bits: u64) -> Result<u64, Failure> {
         let files = Arc::clone(&self.shared.files);
         let verify = self.shared.plan.verify;
         match operation {
@@ -223,7 +238,7 @@ impl Worker {
                     // Unknown until it is acknowledged.
                     self.keep(turn, None);
                 }
-                let bytes = self.upload(&file).await?;
+                let bytes = self.upload(begun, &file).await?;
                 if verify {
                     self.keep(turn, Some(turn));
                 }
@@ -231,12 +246,12 @@ impl Worker {
             }
             Operation::Download => {
                 let file = files.prepared(noise::below(bits, files.prepared));
-                self.download(&file, verify).await
+                self.download(begun, &file, verify).await
             }
-            Operation::List => self.limited(0, Session::list).await,
+            Operation::List => self.limited(begun, 0, Session::list).await,
             Operation::Archive => {
                 let bytes = files.sizes.average(files.seed).saturating_mul(files.prepared);
-                self.limited(bytes, Session::archive).await
+                self.limited(begun, bytes, Session::archive).await
             }
         }
     }
@@ -253,11 +268,10 @@ impl Worker {
     fn record(
         &self,
         turn: Turn,
-        begun: Instant,
+        (begun, now): (Instant, Instant),
         outcome: Result<u64, Failure>,
         operation: Option<Operation>,
     ) {
-        let now = clock::now();
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         match (outcome, operation) {
             (Ok(bytes), Some(operation)) if turn.counts => {
@@ -282,9 +296,9 @@ impl Worker {
                 return;
             }
             let file = self.shared.files.upload(self.number, turn);
-            if let Err(mut failure) = self.download(&file, true).await {
+            if let Err(mut failure) = self.download(clock::now(), &file, true).await {
                 failure.kind.push_str(", read back");
-                failure = failure.while_doing(&file.path());
+                failure = failure.while_doing(file.path());
                 self.tally
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -296,7 +310,7 @@ impl Worker {
 
     async fn delete(&mut self) -> Result<(), Failure> {
         for file in self.share() {
-            self.limited(0, async |session| session.delete_file(&file).await)
+            self.limited(clock::now(), 0, async |session| session.delete_file(&file).await)
                 .await?;
             self.shared.advance();
         }

@@ -1,5 +1,9 @@
 //! An answer of HTTP/1.1 as its bytes arrive (RFC 9112): head, framing, body. No I/O.
 
+use std::mem::MaybeUninit;
+
+use httparse::ParserConfig;
+
 use crate::limits::{HEAD_MAX_BYTES, HEADERS_MAX_COUNT, LINE_MAX_BYTES};
 
 /// Where in the answer the next byte belongs.
@@ -145,19 +149,29 @@ impl Answer {
     }
 
     fn head<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], String> {
+        // A head that comes whole is not copied.
         let before = self.gathered.len();
-        self.gathered.extend_from_slice(bytes);
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX_COUNT];
-        let mut response = httparse::Response::new(&mut headers);
-        let length = match response
-            .parse(&self.gathered)
-            .map_err(|error| format!("no HTTP: {error}"))?
-        {
+        let head = if before == 0 {
+            bytes
+        } else {
+            self.gathered.extend_from_slice(bytes);
+            &self.gathered
+        };
+        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX_COUNT];
+        let mut response = httparse::Response::new(&mut []);
+        let parsed =
+            ParserConfig::default().parse_response_with_uninit_headers(&mut response, head, &mut headers);
+        let length = match parsed.map_err(|error| format!("no HTTP: {error}"))? {
             httparse::Status::Complete(length) => length,
-            httparse::Status::Partial if self.gathered.len() > HEAD_MAX_BYTES => {
+            httparse::Status::Partial if head.len() > HEAD_MAX_BYTES => {
                 return Err("the head of the answer is too long".to_owned());
             }
-            httparse::Status::Partial => return Ok(&[]),
+            httparse::Status::Partial => {
+                if before == 0 {
+                    self.gathered.extend_from_slice(bytes);
+                }
+                return Ok(&[]);
+            }
         };
         let status = response.code.unwrap_or(0);
         let (state, closes) = framing(status, response.version, response.headers)?;

@@ -48,7 +48,7 @@ impl ArchiveCheck {
         Self {
             content: Arc::clone(content),
             expected: expected
-                .map(|file| (file.name, (file.number, file.size)))
+                .map(|file| (file.name().to_owned(), (file.number, file.size)))
                 .collect(),
             state: State::Header,
             header: Vec::new(),
@@ -226,7 +226,7 @@ mod tests {
         let mut bytes = Vec::new();
         for index in indices {
             let file = files.prepared(*index);
-            let name = format!("files/{}", file.name);
+            let name = format!("files/{}", file.name());
             let is_long = index % 2 == 1;
             bytes.extend_from_slice(b"PK\x03\x04\x14\0\0\x08\0\0");
             bytes.extend_from_slice(&[0; 8]);

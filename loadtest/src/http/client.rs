@@ -1,9 +1,10 @@
 //! A client of HTTP/1.1 with one connection: a request, then its answer.
 
+use std::fmt::Write as _;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::ClientConfig;
 use serde_json::Value;
@@ -24,6 +25,8 @@ const REST_MAX: Duration = Duration::from_secs(10);
 const SKIP_MIN_BYTES: u64 = 32 * 1024;
 /// How long a server may take to say that it wants a body. Some never say it (RFC 9110, 10.1.1).
 const WANTED_WAIT: Duration = Duration::from_secs(1);
+/// What most heads of requests take: the token is most of it.
+const HEAD_USUAL_BYTES: usize = 1024;
 /// Body of a refusal that is kept.
 const REFUSAL_MAX_BYTES: usize = 8192;
 
@@ -131,7 +134,8 @@ pub struct Payload<'a> {
 pub struct Client {
     server: Arc<Server>,
     wire: Option<Wire>,
-    used: Instant,
+    /// When it was used last, by the coarse clock.
+    used: Duration,
     answer: Answer,
     /// What a body says that comes with another status than a 2xx.
     refusal: Vec<u8>,
@@ -144,7 +148,7 @@ impl Client {
         Self {
             server,
             wire: None,
-            used: clock::now(),
+            used: clock::coarse(),
             answer: Answer::default(),
             refusal: Vec::new(),
         }
@@ -156,24 +160,42 @@ impl Client {
     ///
     /// As the system has them.
     pub async fn connect(&mut self) -> Result<(), Failure> {
-        if self.wire.is_none() || self.used.elapsed() > REST_MAX {
+        let now = clock::coarse();
+        if self.wire.is_none() || now.saturating_sub(self.used) > REST_MAX {
             let wire = Wire::connect(self.server.address).await?;
             self.wire = Some(match &self.server.tls {
                 Some(config) => wire.secure(config, &self.server.target.host).await?,
                 None => wire,
             });
         }
-        self.used = clock::now();
+        self.used = now;
         Ok(())
     }
 
-    /// The head of a request with the empty line at its end. Both the pieces and the fields make whole lines.
+    /// The head of a request whose body, if it has one, is so long, with the empty line at its end and some room. The fields
+    /// are whole lines, in pieces.
     #[must_use]
-    pub fn head(&self, method: &str, route: &str, pieces: &[&str], fields: &str) -> String {
-        let authority = self.server.target.authority.as_str();
-        let line = [method, " ", route, " HTTP/1.1\r\nHost: ", authority, "\r\n"];
-        let all = [&line, pieces, &[fields, "\r\n"]];
-        all.concat().concat()
+    pub fn head(
+        &self,
+        method: &str,
+        route: &[&str],
+        fields: &[&[&str]],
+        length: Option<u64>,
+        room: usize,
+    ) -> String {
+        let mut head = String::with_capacity(HEAD_USUAL_BYTES + room);
+        head.push_str(method);
+        head.push(' ');
+        head.extend(route.iter().copied());
+        head.push_str(" HTTP/1.1\r\nHost: ");
+        head.push_str(&self.server.target.authority);
+        head.push_str("\r\n");
+        head.extend(fields.iter().flat_map(|pieces| pieces.iter().copied()));
+        if let Some(length) = length {
+            let _ = write!(head, "Content-Length: {length}\r\n");
+        }
+        head.push_str("\r\n");
+        head
     }
 
     /// Sends a request and receives its answer; the bytes of its body.

@@ -57,8 +57,9 @@ impl Session {
     }
 
     /// The head of a request, with what all carry.
-    fn head(&self, method: &str, route: &str, fields: &str) -> String {
-        self.client.head(method, route, &[&self.access.headers], fields)
+    fn head(&self, method: &str, route: &[&str], fields: &str, length: Option<u64>) -> String {
+        let fields: &[&[&str]] = &[&[&self.access.headers, fields]];
+        self.client.head(method, route, fields, length, 0)
     }
 
     /// Stores a file; its bytes.
@@ -69,8 +70,7 @@ impl Session {
     pub async fn upload(&mut self, file: &File) -> Result<u64, Failure> {
         match &self.access.store {
             Store::Put => {
-                let length = format!("Content-Length: {}\r\n", file.size);
-                let head = self.head("PUT", &file.path(), &length);
+                let head = self.head("PUT", &[file.path()], "", Some(file.size));
                 let payload = Payload {
                     content: &self.content,
                     number: file.number,
@@ -86,9 +86,10 @@ impl Session {
                 field,
                 fields,
             } => {
-                let form = Form::default().texts(fields).file(field, &file.name);
-                let action = action.replace("{}", &file.directory);
-                let head = self.head("POST", &action, &form.fields(file.size)) + form.front();
+                let form = Form::default().texts(fields).file(field, file.name());
+                let action = action.replace("{}", file.directory());
+                let length = Some(form.length(file.size));
+                let head = self.head("POST", &[&action], form::TYPE, length) + form.front();
                 let payload = form::payload(&self.content, file);
                 let mut sink = Sink::Drop;
                 taken(self.client.answered(&head, Some(payload), &mut sink).await?)?;
@@ -103,7 +104,7 @@ impl Session {
     ///
     /// Whatever goes wrong.
     pub async fn download(&mut self, file: &File, verify: bool) -> Result<u64, Failure> {
-        let head = self.head("GET", &file.path(), "");
+        let head = self.head("GET", &[file.path()], "", None);
         let mut sink = match verify {
             true => Sink::Check(Check::new(&self.content, file.number, file.size)),
             false => Sink::Drop,
@@ -119,7 +120,7 @@ impl Session {
     ///
     /// Whatever goes wrong.
     pub async fn list(&mut self) -> Result<u64, Failure> {
-        let head = self.head("GET", &format!("{}/", self.files.prepared_directory()), "");
+        let head = self.head("GET", &[&self.files.prepared_directory(), "/"], "", None);
         let mut sink = match self.verify {
             true => Sink::Keep(Vec::new()),
             false => Sink::Drop,
@@ -141,8 +142,8 @@ impl Session {
         let Some(behind) = &self.access.archive else {
             return Err(Failure::refused("unsupported", "this server has no archives"));
         };
-        let route = format!("{}/{behind}", self.files.prepared_directory());
-        let head = self.head("GET", &route, "");
+        let route = [&self.files.prepared_directory(), "/", behind];
+        let head = self.head("GET", &route, "", None);
         let mut sink = match self.verify {
             true => Sink::Archive(Box::new(ArchiveCheck::if_possible(&self.content, &self.files))),
             false => Sink::Drop,
@@ -162,7 +163,7 @@ impl Session {
             Directories::Implied => Ok(()),
             Directories::Mkcol => {
                 // Some refuse it without the slash.
-                let head = self.head("MKCOL", &format!("{path}/"), "Content-Length: 0\r\n");
+                let head = self.head("MKCOL", &[path, "/"], "", Some(0));
                 let made = self.client.exchange(&head, None, &mut Sink::Drop).await;
                 made.map(drop)
             }
@@ -172,9 +173,10 @@ impl Session {
                 fields,
             } => {
                 let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-                let (of_form, body) = form::without_file(fields, field, name);
+                let body = form::without_file(fields, field, name);
                 let parent = if parent.is_empty() { "/" } else { parent };
-                let head = self.head("POST", &action.replace("{}", parent), &of_form) + &body;
+                let action = action.replace("{}", parent);
+                let head = self.head("POST", &[&action], form::TYPE, Some(body.len() as u64)) + &body;
                 taken(self.client.answered(&head, None, &mut Sink::Drop).await?)
             }
         }
@@ -186,7 +188,7 @@ impl Session {
     ///
     /// Whatever goes wrong.
     pub async fn delete(&mut self, path: &str) -> Result<(), Failure> {
-        let head = self.head("DELETE", &format!("{path}/"), "");
+        let head = self.head("DELETE", &[path, "/"], "", None);
         let deleted = self.client.exchange(&head, None, &mut Sink::Drop).await;
         deleted.map(drop)
     }

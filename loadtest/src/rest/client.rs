@@ -29,10 +29,12 @@ pub struct Server {
 pub struct Request<'a> {
     /// The method.
     pub method: &'a str,
-    /// Path and query.
-    pub route: &'a str,
+    /// Path and query, in pieces.
+    pub route: &'a [&'a str],
     /// Fields of the head, which are whole lines.
     pub fields: &'a str,
+    /// Length of the body, if there is one.
+    pub length: Option<u64>,
     /// The body, or what is in front of the payload.
     pub front: &'a str,
     /// What is sent behind that.
@@ -42,11 +44,12 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// One without a body.
     #[must_use]
-    pub fn get(route: &'a str) -> Self {
+    pub fn get(route: &'a [&'a str]) -> Self {
         Self {
             method: "GET",
             route,
             fields: "",
+            length: None,
             front: "",
             payload: None,
         }
@@ -88,14 +91,11 @@ impl Client {
     /// Whatever goes wrong, an answer but a 2xx included.
     pub async fn ask(&mut self, route: &str, body: &Value, sink: &mut Sink) -> Result<u64, Failure> {
         let body = body.to_string();
-        let fields = format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n",
-            body.len()
-        );
         let request = Request {
             method: "POST",
-            route,
-            fields: &fields,
+            route: &[route],
+            fields: "Content-Type: application/json\r\n",
+            length: Some(body.len() as u64),
             front: &body,
             payload: None,
         };
@@ -122,6 +122,7 @@ impl Client {
             let (origin, route) = split(&location)
                 .ok_or_else(|| Failure::malformed(format!("sent to {location}, which is no URL")))?;
             let there = self.at(origin)?;
+            let route = &[route];
             let request = Request { route, ..*request };
             answered = once(there, &token, &request, true, sink).await?;
         }
@@ -174,16 +175,16 @@ async fn once(
         "" => &[],
         token => &["Authorization: Bearer ", token, "\r\n"],
     };
-    let fields = request.fields;
+    let room = request.front.len();
+    let head = |fields| http.head(request.method, request.route, fields, request.length, room);
     match request.payload.filter(|_| may_wait) {
         None => {
-            let mut head = http.head(request.method, request.route, authorization, fields);
+            let mut head = head(&[authorization, &[request.fields]]);
             head.push_str(request.front);
             http.answered(&head, request.payload, sink).await
         }
         Some(payload) => {
-            let fields = format!("{fields}Expect: 100-continue\r\n");
-            let head = http.head(request.method, request.route, authorization, &fields);
+            let head = head(&[authorization, &[request.fields, "Expect: 100-continue\r\n"]]);
             http.answered_if_wanted(&head, request.front, payload, sink).await
         }
     }

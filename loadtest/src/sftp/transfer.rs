@@ -23,7 +23,7 @@ fn most(connection: &Connection) -> usize {
 ///
 /// Whatever goes wrong.
 pub(super) async fn put(connection: &mut Connection, content: &Content, file: &File) -> Result<u64, Failure> {
-    let handle = open(connection, Request::Open, &file.path(), Some(PUT)).await?;
+    let handle = open(connection, Request::Open, file.path(), Some(PUT)).await?;
     let written = write(connection, &handle, content, file).await;
     if written.as_ref().is_err_and(|failure| failure.broken) {
         return written;
@@ -73,7 +73,7 @@ pub(super) async fn get(
     file: &File,
     verify: bool,
 ) -> Result<u64, Failure> {
-    let handle = open(connection, Request::Open, &file.path(), Some(READ)).await?;
+    let handle = open(connection, Request::Open, file.path(), Some(READ)).await?;
     let mut pieces = Pieces::new(verify.then(|| Check::new(content, file.number, file.size)));
     let read = read(connection, &handle, file.size, &mut pieces).await;
     if let Err(failure) = read {
