@@ -64,6 +64,8 @@ pub const SFTP_UNDER_WAY_BYTES: usize = 4 << 20;
 pub const SFTP_PIECE_BYTES: u32 = 32 * 1024;
 /// And at most, whatever it says: what fits a packet of [`PACKET_MAX_BYTES`].
 pub const SFTP_PIECE_MAX_BYTES: u32 = 255 * 1024;
+/// What a connection of SSH reads at a time: some of the packets that a server has under way. More falls out of the cache.
+pub const SSH_READ_BYTES: usize = 128 * 1024;
 
 const _: () = assert!(SFTP_PIECE_MAX_BYTES as usize + 1024 <= PACKET_MAX_BYTES);
 const _: () = assert!(SCRATCH_BYTES <= PIECE_BYTES);

@@ -32,7 +32,7 @@ pub enum Wire {
 }
 
 impl Wire {
-    /// Connects.
+    /// Connects, for requests and answers.
     ///
     /// # Errors
     ///
@@ -41,6 +41,15 @@ impl Wire {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self::Plain(stream))
+    }
+
+    /// Connects, for bytes that go one way to their end: nothing waits for an answer.
+    ///
+    /// # Errors
+    ///
+    /// As the system has them.
+    pub async fn connect_one_way(address: SocketAddr) -> io::Result<Self> {
+        TcpStream::connect(address).await.map(Self::Plain)
     }
 
     /// Goes on through TLS.

@@ -135,7 +135,7 @@ impl Control {
         let port = port.ok_or_else(|| Failure::malformed("there is no port in the reply"))?;
         // Whatever the server says, it is its own address: nobody can make us connect elsewhere.
         let address = SocketAddr::new(self.server.address.ip(), port);
-        let data = Wire::connect(address).await.map_err(|error| {
+        let data = Wire::connect_one_way(address).await.map_err(|error| {
             // The server goes on waiting for it, so nobody knows what its next reply is to.
             Failure::from(error).while_doing("data connection")
         })?;

@@ -7,12 +7,13 @@ use bytes::{Bytes, BytesMut};
 use russh::client::{self, Handle};
 use russh::keys::{HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Disconnect};
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 
 use super::packet::{EOF, Fields, OK, Reply, Request, Writer, take};
 use super::{Login, Server};
 use crate::failure::Failure;
-use crate::limits::{SFTP_PIECE_BYTES, SFTP_PIECE_MAX_BYTES};
+use crate::limits::{SFTP_PIECE_BYTES, SFTP_PIECE_MAX_BYTES, SSH_READ_BYTES};
 
 /// Extension that tells how long reads and writes may be.
 const LIMITS: &str = "limits@openssh.com";
@@ -66,6 +67,8 @@ impl Connection {
     pub(super) async fn log_in(server: &Server) -> Result<Self, Failure> {
         let stream = TcpStream::connect(server.address).await?;
         stream.set_nodelay(true)?;
+        // russh asks for the length of a packet, and then for the rest.
+        let stream = BufReader::with_capacity(SSH_READ_BYTES, stream);
         let seen = Arc::new(Mutex::new(None));
         let checking = Checking {
             login: Arc::clone(&server.login),
