@@ -101,6 +101,21 @@ impl Files {
         })
     }
 
+    /// That an archive of all files that are made before the clock runs may be as long as it is: no archive is shorter than
+    /// they are together, since their content cannot be compressed.
+    ///
+    /// # Errors
+    ///
+    /// A text that says that something is missing.
+    pub fn may_be_all(&self, archive_bytes: u64) -> Result<(), String> {
+        let sizes = (0..self.prepared).map(|index| self.sizes.of(self.seed, PREPARED_NUMBERS + index));
+        let least: u64 = sizes.sum();
+        match archive_bytes >= least {
+            true => Ok(()),
+            false => Err(format!("{archive_bytes} bytes came as an archive of {least}")),
+        }
+    }
+
     /// Whether a listing of [`Files::prepared_directory`] is right.
     ///
     /// # Errors
@@ -175,6 +190,19 @@ mod tests {
         );
         assert_eq!(files.upload(2, 5).path(), "/r/c2/u1");
         assert_ne!(files.upload(2, 5).number, files.upload(2, 1).number);
+    }
+
+    #[test]
+    fn an_archive_is_not_shorter_than_its_files() {
+        let files = files();
+        let bytes: u64 = files.expected().map(|(_, size)| size).sum();
+        assert_eq!(files.may_be_all(bytes), Ok(()));
+        assert!(
+            files
+                .may_be_all(bytes - 1)
+                .unwrap_err()
+                .contains("bytes came as an archive of")
+        );
     }
 
     #[test]

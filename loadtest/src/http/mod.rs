@@ -133,7 +133,7 @@ impl Session {
     }
 
     /// Fetches the directory of the prepared files as an archive; its bytes. A ZIP whose files are stored with their sizes in
-    /// front is compared if that is asked for; others are only received to their end.
+    /// front is compared if that is asked for; of others only their end and their least length are known.
     ///
     /// # Errors
     ///
@@ -150,6 +150,7 @@ impl Session {
         };
         let received = self.client.exchange(&head, None, &mut sink).await?;
         sink.finish()?;
+        self.files.may_be_all(received).map_err(Failure::wrong)?;
         Ok(received)
     }
 

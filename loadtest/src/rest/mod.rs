@@ -166,6 +166,7 @@ impl Session {
         };
         let received = self.client.exchange(&Request::get(&route), &mut sink).await?;
         sink.finish()?;
+        self.files.may_be_all(received).map_err(Failure::wrong)?;
         Ok(received)
     }
 

@@ -148,6 +148,12 @@ fn what_is_wrong_is_seen() {
         plan.files.sizes = "1KiB".parse().unwrap();
         assert_eq!(run(plan).unwrap().figures.wrong_count(), 40);
     }
+    // A page is no archive, even where archives cannot be compared.
+    let mut other = by_put();
+    other.archive = Some("?tar".to_owned());
+    let mut no_archive = plan(other, server, Profile::Archive);
+    no_archive.files.sizes = "1KiB".parse().unwrap();
+    assert_eq!(run(no_archive).unwrap().figures.wrong_count(), 40);
     let mut refused = by_put();
     refused.archive = None;
     let outcome = run(plan(refused, server, Profile::Archive)).unwrap();
