@@ -53,6 +53,10 @@ pub const ERROR_TEXT_MAX_CHARS: usize = 400;
 /// Time that a server is given to come to rest. Some never do; most of what others leave for later is done by then.
 pub const SETTLE_MAX_SECONDS: u64 = 120;
 
+/// A look at what servers use is followed by so many times its length without one: they may have thousands of processes, and
+/// looking must not become the load.
+pub const LOOK_REST_TIMES: u32 = 50;
+
 /// Points of a plot over time. More cannot be told apart.
 pub const POINTS_MAX_COUNT: u32 = 240;
 

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::connect::Servers;
 use crate::content::Content;
 use crate::figures::{Figures, Point};
-use crate::limits::POINTS_MAX_COUNT;
+use crate::limits::{LOOK_REST_TIMES, POINTS_MAX_COUNT};
 use crate::plan::Plan;
 use crate::process::{LOOK, Rest};
 use crate::progress::Progress;
@@ -255,8 +255,7 @@ impl Run {
         let mut ticks = tokio::time::interval_at((from + points.length).into(), points.length);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut shows = tokio::time::interval(TICK);
-        let mut looks = tokio::time::interval(MEMORY_TICK);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut look = clock::now();
         let has_processes = !self.processes.is_empty();
         while left > 0 {
             tokio::select! {
@@ -276,8 +275,7 @@ impl Run {
                     self.shared.halt.send_replace(Halt::Abort);
                     give_up = None;
                 }
-                // If it has ended, the sample at the end says so.
-                _ = looks.tick(), if has_processes => drop(self.processes.memory_peak_bytes()),
+                () = tokio::time::sleep_until(look.into()), if has_processes => look = self.look(),
                 _ = ticks.tick() => points.add(&self.threads.drain()),
                 _ = shows.tick() => self.show_work(&schedule, &points),
             }
@@ -286,6 +284,15 @@ impl Run {
         result?;
         let before = before.transpose()?;
         self.measured(&schedule, points, before.as_ref()).await
+    }
+
+    /// Looks how much memory the servers have; when to look again.
+    fn look(&mut self) -> Instant {
+        let begun = clock::now();
+        // If one has ended, the sample at the end says so.
+        let _ = self.processes.memory_peak_bytes();
+        let now = clock::now();
+        now + MEMORY_TICK.max((now - begun) * LOOK_REST_TIMES)
     }
 
     /// What was counted and used until now.
