@@ -158,4 +158,12 @@ impl Wire {
         })
         .await
     }
+
+    /// Closes a connection whose other side has sent its last byte. With TLS that side may wait for an end of ours.
+    pub async fn close(mut self) {
+        if matches!(self, Self::Tls(_)) {
+            // Who has closed the connection already does not wait.
+            let _ = self.end().await;
+        }
+    }
 }

@@ -145,6 +145,7 @@ impl Session {
                 }
                 received += here as u64;
             }
+            data.close().await;
             control.reply(&[226, 250]).await?;
             if let Some(check) = &check {
                 check.finish().map_err(Failure::wrong)?;
@@ -279,7 +280,7 @@ async fn received(control: &mut Control, command: &str) -> Result<Vec<u8>, Failu
             return Err(Failure::malformed("the listing does not end"));
         }
     }
-    drop(data);
+    data.close().await;
     control.reply(&[226, 250]).await?;
     Ok(listing)
 }
