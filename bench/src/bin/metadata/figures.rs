@@ -29,6 +29,15 @@ impl Row {
         )
     }
 
+    /// The row for programs.
+    pub(crate) fn json(&self) -> String {
+        serde_json::json!({
+            "name": self.name, "clients": self.clients, "per_second": self.per_second,
+            "median_us": self.median_us, "p99_us": self.most_us, "cpu_us": self.cpu_us,
+        })
+        .to_string()
+    }
+
     /// The row, and how many times faster the other was.
     pub(crate) fn beside(&self, other: &Self) -> String {
         format!(

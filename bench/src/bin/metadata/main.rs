@@ -35,6 +35,9 @@ struct Options {
     /// Bytes of a value; a key has 16.
     #[arg(long, default_value_t = 100)]
     value: usize,
+    /// A line of JSON for each, instead of a table.
+    #[arg(long)]
+    json: bool,
     /// Leaves etcd out.
     #[arg(long)]
     without_etcd: bool,
@@ -65,7 +68,11 @@ enum RoleOf {
     },
 }
 
-#[allow(clippy::print_stdout, reason = "the figures are what was asked for")]
+#[allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the figures are what was asked for"
+)]
 fn main() -> Result<(), String> {
     let options = Options::parse();
     if let Some(RoleOf::Member { id, members, data }) = &options.role {
@@ -80,23 +87,32 @@ fn main() -> Result<(), String> {
         .build()
         .map_err(|error| error.to_string())?;
     let measure = Duration::from_secs(options.seconds);
-    println!("{}", figures::HEADING);
+    if !options.json {
+        println!("{}", figures::HEADING);
+    }
     let mut rows: Vec<Row> = Vec::new();
     let ours = members::Cluster::start(&options.data.join("members"))?;
     for clients in &options.clients {
         let row = runtime.block_on(members::measure(&ours, *clients, measure, options.value))?;
-        println!("{}", row.show());
+        println!("{}", if options.json { row.json() } else { row.show() });
         rows.push(row);
     }
     drop(ours);
     if options.without_etcd || !etcd::is_installed() {
-        println!("etcd-server is not installed, or was left out");
+        eprintln!("etcd-server is not installed, or was left out");
         return Ok(());
     }
     let theirs = etcd::Cluster::start(&options.data.join("etcd"))?;
     for (clients, ours) in options.clients.iter().zip(rows) {
         let row = runtime.block_on(etcd::measure(&theirs, *clients, measure, options.value))?;
-        println!("{}", row.beside(&ours));
+        println!(
+            "{}",
+            if options.json {
+                row.json()
+            } else {
+                row.beside(&ours)
+            }
+        );
     }
     Ok(())
 }

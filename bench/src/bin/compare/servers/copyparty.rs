@@ -1,0 +1,66 @@
+//! copyparty, with its usual settings, open to everybody.
+
+use loadtest::plan::{Access, Directories, HttpAccess, Store};
+
+use super::process::{Process, free_address};
+use super::programs::Program;
+use super::{Door, FILES, FILES_AND_ARCHIVES, Install, Kind, PEER, Place, Running, Service};
+
+pub(super) fn kind() -> Kind {
+    Kind {
+        name: "copyparty",
+        speaks: &[Service::Http, Service::Https],
+        lists_trees: true,
+        install: Install::Pip("copyparty"),
+        version: || Program::find("copyparty")?.version(&["--version"]),
+        start,
+        ..PEER
+    }
+}
+
+fn start(place: &Place) -> Result<Running, String> {
+    let files = place.files()?;
+    let address = free_address()?;
+    let read = |path| std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let both = place.directory.join("both.pem");
+    std::fs::write(&both, read(&place.key)? + &read(&place.certificate)?)
+        .map_err(|error| error.to_string())?;
+    let mut command = Program::need("copyparty")?.command();
+    command
+        .args(["-q", "-i", "127.0.0.1", "-p", &address.port().to_string()])
+        .arg("-v")
+        .arg(format!("{}::A", files.display()))
+        .arg("--cert")
+        .arg(&both)
+        // Where it keeps what it knows of itself.
+        .env("XDG_CONFIG_HOME", &place.directory)
+        .env("HOME", &place.directory);
+    let mut process = Process::start(&mut command, &place.directory)?;
+    process.wait_for_port(address)?;
+    let act = |what: &str| vec![("act".to_owned(), what.to_owned())];
+    let access = Access::Http(HttpAccess {
+        store: Store::Form {
+            action: "{}/".to_owned(),
+            field: "f".to_owned(),
+            fields: act("bput"),
+        },
+        directories: Directories::Form {
+            action: "{}/".to_owned(),
+            field: "name".to_owned(),
+            fields: act("mkdir"),
+        },
+        headers: String::new(),
+        archive: Some("?zip".to_owned()),
+        trust: place.trust.clone(),
+    });
+    let doors = vec![
+        Door::new(
+            Service::Http,
+            &format!("http://{address}"),
+            access.clone(),
+            FILES_AND_ARCHIVES,
+        )?,
+        Door::new(Service::Https, &format!("https://{address}"), access, FILES)?,
+    ];
+    Ok(Running::new(process, doors, Some(files)))
+}

@@ -1,0 +1,60 @@
+//! libunftp, with a backend whose buffers have 1 MiB: a program of this repository, in a workspace of its own.
+
+use loadtest::cli::{FtpTls, Passive};
+use loadtest::plan::{Access, FtpAccess};
+
+use super::process::Process;
+use super::programs::Program;
+use super::{Door, FILES, Install, Kind, PEER, Place, Running, Service};
+
+const USER: &str = "bench";
+const PASSWORD: &str = "bench-4711";
+
+pub(super) fn kind() -> Kind {
+    Kind {
+        name: "libunftp",
+        speaks: &[Service::Ftp, Service::Ftps],
+        install: Install::Workspace("bench/peers/libunftp"),
+        version: || Program::find("bench-libunftp")?.version(&["--version"]),
+        start,
+        ..PEER
+    }
+}
+
+fn start(place: &Place) -> Result<Running, String> {
+    let files = place.files()?;
+    let mut command = Program::need("bench-libunftp")?.command();
+    command
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--user",
+            USER,
+            "--password",
+            PASSWORD,
+            "--root",
+        ])
+        .arg(&files)
+        .arg("--cert")
+        .arg(&place.certificate)
+        .arg("--key")
+        .arg(&place.key);
+    let mut process = Process::start(&mut command, &place.directory)?;
+    let address = process.wait_for_line("listening ")?;
+    process.wait_for_port(address.parse().map_err(|_| format!("{address} is no address"))?)?;
+    let access = |tls| {
+        Access::Ftp(FtpAccess {
+            user: USER.to_owned(),
+            password: PASSWORD.to_owned(),
+            tls,
+            passive: Passive::Pasv,
+            trust: place.trust.clone(),
+        })
+    };
+    let url = format!("ftp://{address}");
+    let doors = vec![
+        Door::new(Service::Ftp, &url, access(None), FILES)?,
+        Door::new(Service::Ftps, &url, access(Some(FtpTls::Explicit)), FILES)?,
+    ];
+    Ok(Running::new(process, doors, Some(files)))
+}

@@ -1,0 +1,51 @@
+//! pure-ftpd, without looking up names.
+
+use loadtest::cli::FtpTls;
+
+use super::process::{Process, free_address};
+use super::programs::Program;
+use super::{Door, FILES, Install, Kind, PEER, Place, Running, Service, account};
+
+pub(super) fn kind() -> Kind {
+    Kind {
+        name: "pure-ftpd",
+        speaks: &[Service::Ftp, Service::Ftps],
+        needs_root: true,
+        install: Install::Unpack(&["pure-ftpd", "pure-ftpd-common"]),
+        version: || Program::find("pure-ftpd")?.version(&["--help"]),
+        start,
+        ..PEER
+    }
+}
+
+fn start(place: &Place) -> Result<Running, String> {
+    let files = place.files()?;
+    account::make(&files)?;
+    let address = free_address()?;
+    let read = |path| std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let both = place.directory.join("both.pem");
+    std::fs::write(&both, read(&place.key)? + &read(&place.certificate)?)
+        .map_err(|error| error.to_string())?;
+    let mut command = Program::need("pure-ftpd")?.command();
+    command
+        .arg("-S")
+        .arg(format!("127.0.0.1,{}", address.port()))
+        // So many clients, in all and from here; everybody stays at home; no anonymous ones; no names; the system's accounts.
+        .args([
+            "-c", "2000", "-C", "2000", "-A", "-E", "-H", "-l", "unix", "-Y", "1", "-2",
+        ])
+        .arg(&both);
+    let mut process = Process::start(&mut command, &place.directory)?;
+    process.wait_for_port(address)?;
+    let url = format!("ftp://{address}");
+    let doors = vec![
+        Door::new(Service::Ftp, &url, account::access(None, &place.trust), FILES)?,
+        Door::new(
+            Service::Ftps,
+            &url,
+            account::access(Some(FtpTls::Explicit), &place.trust),
+            FILES,
+        )?,
+    ];
+    Ok(Running::new(process, doors, Some(files)))
+}

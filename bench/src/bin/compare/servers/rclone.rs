@@ -1,0 +1,75 @@
+//! rclone, which serves a directory over several protocols, a process for each. Debian's has no FTP.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use loadtest::plan::{Access, Directories, HttpAccess, SftpAccess, Store};
+
+use super::process::{Process, free_address};
+use super::programs::Program;
+use super::{Door, FILES, Install, Kind, PEER, Place, Running, Service};
+
+const USER: &str = "bench";
+const PASSWORD: &str = "bench-4711";
+
+fn kind(
+    name: &'static str,
+    speaks: &'static [Service],
+    start: fn(&Place) -> Result<Running, String>,
+) -> Kind {
+    Kind {
+        name,
+        speaks,
+        install: Install::Apt("rclone"),
+        version: || Program::find("rclone")?.version(&["version"]),
+        start,
+        ..PEER
+    }
+}
+
+pub(super) fn webdav() -> Kind {
+    kind("rclone webdav", &[Service::Http], |place| {
+        let (process, address, files) = start(place, &["webdav"])?;
+        let access = Access::Http(HttpAccess {
+            store: Store::Put,
+            directories: Directories::Mkcol,
+            headers: String::new(),
+            archive: None,
+            trust: place.trust.clone(),
+        });
+        let door = Door::new(Service::Http, &format!("http://{address}"), access, FILES)?;
+        Ok(Running::new(process, vec![door], Some(files)))
+    })
+}
+
+pub(super) fn sftp() -> Kind {
+    kind("rclone sftp", &[Service::Sftp], |place| {
+        let (process, address, files) = start(place, &["sftp", "--user", USER, "--pass", PASSWORD])?;
+        let access = Access::Sftp(SftpAccess {
+            user: USER.to_owned(),
+            password: Some(PASSWORD.to_owned()),
+            key: None,
+            host_keys: None,
+            cipher: None,
+        });
+        let door = Door::new(Service::Sftp, &format!("sftp://{address}"), access, FILES)?;
+        Ok(Running::new(process, vec![door], Some(files)))
+    })
+}
+
+fn start(place: &Place, what: &[&str]) -> Result<(Process, SocketAddr, PathBuf), String> {
+    let files = place.files()?;
+    let address = free_address()?;
+    let mut command = Program::need("rclone")?.command();
+    command
+        .arg("serve")
+        .args(what)
+        .args(["--addr", &address.to_string()])
+        .arg(&files)
+        // Where it keeps its host key.
+        .env("XDG_CACHE_HOME", &place.directory)
+        .env("HOME", &place.directory);
+    let mut process = Process::start(&mut command, &place.directory)?;
+    process.wait_for_port(address)?;
+    Ok((process, address, files))
+}

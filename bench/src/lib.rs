@@ -1,3 +1,0 @@
-//! What the programs that measure have in common.
-
-pub mod figures;
