@@ -14,7 +14,7 @@ use crate::transfer::{self, Round};
 use crate::{listing, memory, proposals, resume};
 
 /// A server whose first round takes longer has one more round, not as many as the others.
-const LONG_ROUND_S: f64 = 30.0;
+const LONG_ROUND_S: f64 = 12.0;
 /// Size from which uploads are deleted after each round, for their room. Smaller ones stay to the end: ext4 is slower where
 /// it has just deleted many files.
 const LARGE_BYTES: u64 = 1 << 20;
@@ -94,10 +94,8 @@ impl<'a> Contest<'a> {
                 listing::measure(server, kind, files, round)
             }),
             Work::StartUp => self.each(None, &mut |contest, kind, _| contest.start_up(kind)),
-            Work::Idle => self.each(None, &mut |contest, kind, _| {
-                contest.running.clear();
-                memory::idle(contest.server(kind)?)
-            }),
+            // All have been started when the first of them is looked at again.
+            Work::Idle => self.each(None, &mut |contest, kind, _| memory::idle(contest.server(kind)?)),
             Work::Connections(service, count) => self.each(Some(service), &mut |contest, kind, _| {
                 contest.running.clear();
                 memory::connections(contest.server(kind)?, service, count)

@@ -49,7 +49,7 @@ struct Options {
     /// Where servers keep what they get, on the disk that is to be measured. Emptied at the end
     #[arg(long, default_value = "target/compare")]
     directory: PathBuf,
-    /// Gets the peers that are missing: by apt (as root), pip or cargo, as far as possible below target/
+    /// Builds ours, and gets the peers that are missing: by apt (as root), pip or cargo, as far as possible below target/
     #[arg(long)]
     install: bool,
     /// Only starts each server, and stores, fetches and compares a few files through each of its doors
@@ -74,8 +74,10 @@ fn main() -> Result<(), String> {
         .into_iter()
         .filter(|kind| named(kind.name, &options.servers))
         .collect();
-    if options.install {
-        for kind in kinds.iter().filter(|kind| (kind.version)().is_none()) {
+    // Where there is a network to get them from.
+    if options.install && !network::is_inside() {
+        let wanted = |kind: &&Kind| kind.install == Install::Ours || (kind.version)().is_none();
+        for kind in kinds.iter().filter(wanted) {
             say(&format!("getting {}", kind.name));
             if let Err(why) = servers::install(kind) {
                 say(&format!("{}: {why}", kind.name));

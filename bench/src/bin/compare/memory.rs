@@ -12,7 +12,7 @@ use crate::servers::{Running, Service};
 use crate::transfer::{self, Round};
 
 /// What has been started is given so long to come to rest.
-const REST: Duration = Duration::from_secs(2);
+const REST: Duration = Duration::from_secs(1);
 
 /// Memory of a server that nobody has used yet.
 ///

@@ -14,13 +14,18 @@ exec "$@"
 /// Set in the process that has one.
 const INSIDE: &str = "FILEGRID_COMPARE_INSIDE";
 
+/// Whether this process is in a network of its own.
+pub(crate) fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
 /// Goes on in a network of its own, if that is allowed: as root. Says whether it is in one.
 ///
 /// # Errors
 ///
 /// If it cannot be made.
 pub(crate) fn enter() -> Result<bool, String> {
-    if std::env::var_os(INSIDE).is_some() {
+    if is_inside() {
         return Ok(true);
     }
     if !rustix::process::geteuid().is_root() {

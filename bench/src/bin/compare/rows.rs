@@ -176,31 +176,31 @@ fn http() -> Vec<Row> {
         transfer(
             "http-upload-4k",
             "HTTP upload of 4 KiB, 16 connections",
-            of(Http, Upload, 4 * KIB, 20_000, 16),
+            of(Http, Upload, 4 * KIB, 10_000, 16),
             &[(RequestsPerSecond, 33_000.0), (CpuPerRequest, 22.0)],
         ),
         transfer(
             "http-upload-4k-64",
             "HTTP upload of 4 KiB, 64 connections",
-            of(Http, Upload, 4 * KIB, 20_000, 64),
+            of(Http, Upload, 4 * KIB, 10_000, 64),
             &[(RequestsPerSecond, 55_000.0)],
         ),
         transfer(
             "http-upload-64k",
             "HTTP upload of 64 KiB, 16 connections",
-            of(Http, Upload, 64 * KIB, 4_000, 16),
+            of(Http, Upload, 64 * KIB, 2_000, 16),
             &[(RequestsPerSecond, 17_000.0), (CpuPerRequest, 45.0)],
         ),
         transfer(
             "http-download-4k",
             "HTTP download of 4 KiB, 16 connections",
-            of(Http, Download, 4 * KIB, 40_000, 16),
+            of(Http, Download, 4 * KIB, 20_000, 16),
             &[(RequestsPerSecond, 85_000.0), (CpuPerRequest, 12.0)],
         ),
         transfer(
             "http-download-64k",
             "HTTP download of 64 KiB, 16 connections",
-            of(Http, Download, 64 * KIB, 20_000, 16),
+            of(Http, Download, 64 * KIB, 10_000, 16),
             &[(RequestsPerSecond, 33_000.0), (CpuPerRequest, 26.0)],
         ),
         transfer(
