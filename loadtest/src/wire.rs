@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::RecvFlags;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -144,6 +145,19 @@ impl Wire {
             })
         };
         stream.async_io(Interest::READABLE, drop_some).await
+    }
+
+    /// Whether the server has ended the connection, as far as is known here by now.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        // Unlike a look at what has come, this sees the end behind bytes that nobody has read yet.
+        let mut asked = [PollFd::new(stream, PollFlags::RDHUP)];
+        let answered = poll(&mut asked, Some(&Timespec::default()));
+        answered.is_ok_and(|ready| ready > 0)
     }
 
     /// Says that nothing more will be sent.

@@ -167,6 +167,8 @@ impl Worker {
     async fn work(&mut self, schedule: &Schedule) -> Result<(), Failure> {
         let mut halt = self.shared.halt.subscribe();
         let timer = Timer::new()?;
+        // It may have been ended while others prepared files. If it cannot be had again, requests fail and are counted.
+        let _ = self.limited(clock::now(), 0, Session::connect).await;
         let ended = tokio::select! {
             biased;
             ended = self.requests(schedule, &timer, halt.clone()) => ended,

@@ -21,6 +21,8 @@ use crate::wire::Wire;
 
 /// Servers end connections that nobody has used for a while; one that has rested for so long is not used again.
 const REST_MAX: Duration = Duration::from_secs(10);
+/// One that has rested for so long is looked at first: some servers end it after a few seconds.
+const REST_UNSEEN: Duration = Duration::from_millis(100);
 /// Body from which it is dropped by the kernel instead of being copied.
 const SKIP_MIN_BYTES: u64 = 32 * 1024;
 /// How long a server may take to say that it wants a body. Some never say it (RFC 9110, 10.1.1).
@@ -161,7 +163,9 @@ impl Client {
     /// As the system has them.
     pub async fn connect(&mut self) -> Result<(), Failure> {
         let now = clock::coarse();
-        if self.wire.is_none() || now.saturating_sub(self.used) > REST_MAX {
+        let rested = now.saturating_sub(self.used);
+        let is_good = |wire: &Wire| rested < REST_UNSEEN || rested < REST_MAX && !wire.has_ended();
+        if !self.wire.as_ref().is_some_and(is_good) {
             let wire = Wire::connect(self.server.address).await?;
             self.wire = Some(match &self.server.tls {
                 Some(config) => wire.secure(config, &self.server.target.host).await?,

@@ -128,6 +128,22 @@ fn every_profile_runs_is_verified_and_leaves_nothing() {
 }
 
 #[test]
+fn connections_that_are_ended_while_they_rest_are_made_anew() {
+    let (server, share) = serve(Framing::Gone);
+    let access = HttpAccess {
+        directories: Directories::Implied,
+        ..by_put()
+    };
+    let mut plan = plan(access, server, Profile::Upload);
+    (plan.connections, plan.files.connections) = (1, 1);
+    plan.pace = Pace::Open { per_second: 5.0 };
+    plan.until = Until::Requests(8);
+    (plan.verify, plan.keep) = (false, true);
+    went_well(&run(plan).unwrap(), 8);
+    assert_eq!(share.lock().unwrap().connections, 8);
+}
+
+#[test]
 fn directories_may_come_with_their_files() {
     let (server, share) = serve(Framing::Length);
     let access = HttpAccess {

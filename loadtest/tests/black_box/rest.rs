@@ -136,6 +136,39 @@ fn who_may_not_is_told_why() {
 }
 
 #[test]
+fn what_is_kept_is_said() {
+    let node = Node::start();
+    let upload = "--profile upload --size 100 --requests 5 --connections 1 --keep --directory /here";
+    let ended = loadtest(&format!("{} {upload}", node.rest()));
+    ended.passed(5);
+    let note = ended.report["notes"][0].as_str().unwrap();
+    assert!(
+        note.starts_with("/here/loadtest-") && note.ends_with(" was kept"),
+        "{note}"
+    );
+}
+
+#[test]
+fn what_a_process_leaves_for_later_is_waited_for() {
+    let node = Node::start();
+    let upload = "--profile upload --size 100 --requests 5";
+    let mut quiet = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let ended = loadtest(&format!("{} {upload} --pid {} --settle", node.rest(), quiet.id()));
+    quiet.kill().unwrap();
+    quiet.wait().unwrap();
+    ended.passed(5);
+    let usage = &ended.report["figures"]["usage"];
+    assert!(usage["server_cpu_after_s"].as_f64().unwrap() < 0.1, "{usage}");
+    assert!(usage["server_memory_peak_bytes"].as_u64().unwrap() > 0, "{usage}");
+    assert!(
+        ended.out.contains("until it came to rest, at most"),
+        "{}",
+        ended.out
+    );
+    node.is_empty();
+}
+
+#[test]
 fn an_interruption_reports_and_cleans_up() {
     let node = Node::start();
     let options = "--profile mixed --size 1KiB --files 20 --duration 10m --warm-up 0 --verify";

@@ -29,6 +29,8 @@ pub(crate) enum Framing {
     Length,
     Chunks,
     End,
+    /// With a length, and then the connection ends without a word.
+    Gone,
 }
 
 /// Starts one. Its threads end with the test.
@@ -59,7 +61,7 @@ fn connection(stream: TcpStream, share: &Mutex<Share>, framing: Framing) {
             Framing::Length | Framing::Chunks if status == 204 => {
                 stream.write_all(b"HTTP/1.1 204 None\r\n\r\n")
             }
-            Framing::Length => {
+            Framing::Length | Framing::Gone => {
                 let head = format!(
                     "HTTP/1.1 {status} Text\r\nContent-Length: {}\r\n\r\n",
                     answer.len()
@@ -72,7 +74,7 @@ fn connection(stream: TcpStream, share: &Mutex<Share>, framing: Framing) {
                 stream.write_all(&[head.as_bytes(), &answer].concat())
             }
         };
-        if sent.is_err() || framing == Framing::End {
+        if sent.is_err() || matches!(framing, Framing::End | Framing::Gone) {
             return;
         }
     }
