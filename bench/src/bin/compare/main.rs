@@ -96,16 +96,16 @@ fn main() -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     let _emptied = Emptied(directory.clone());
     let place = place(&directory)?;
-    if options.check {
-        return servers::check(&kinds, &place);
-    }
-    let (there, missing): (Vec<_>, Vec<_>) = kinds.iter().partition(|kind| kind.is_there());
-    let about = about(&directory, options.rounds, &there, &missing);
-    println!("{about}");
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(|error| error.to_string())?;
     }
+    if options.check {
+        return servers::check(&kinds, &place, &interrupted);
+    }
+    let (there, missing): (Vec<_>, Vec<_>) = kinds.iter().partition(|kind| kind.missing().is_none());
+    let about = about(&directory, options.rounds, &there, &missing);
+    println!("{about}");
     let mut contest = Contest::new(there, place, options.rounds, &interrupted);
     let mut all = Vec::new();
     for row in rows::all().into_iter().filter(|row| named(row.id, &options.rows)) {
@@ -154,11 +154,9 @@ fn about(directory: &Path, rounds: usize, there: &[&Kind], missing: &[&Kind]) ->
         versions.collect::<Vec<_>>().join(", ")
     );
     if !missing.is_empty() {
-        let names = missing.iter().map(|kind| match kind.install {
-            Install::Nowhere => format!("{} (no package has it)", kind.name),
-            _ if (kind.version)().is_some() => format!("{} (needs root)", kind.name),
-            _ => format!("{} (not installed)", kind.name),
-        });
+        let names = missing
+            .iter()
+            .filter_map(|kind| Some(format!("{} ({})", kind.name, kind.missing()?)));
         let _ = writeln!(text, "\nLeft out: {}.", names.collect::<Vec<_>>().join(", "));
     }
     text
@@ -195,7 +193,6 @@ struct Emptied(PathBuf);
 
 impl Drop for Emptied {
     fn drop(&mut self) {
-        servers::remove_account();
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
             say(&format!("{}: {error}", self.0.display()));
         }

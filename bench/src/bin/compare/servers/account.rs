@@ -1,62 +1,61 @@
-//! An account of the system, for servers that know no others.
+//! Accounts of the system, for servers that know no others. They are seen by nobody else: [`crate::network`] gives this
+//! program a list of accounts of its own, which is gone with it.
 
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use loadtest::cli::{FtpTls, Passive};
 use loadtest::plan::{Access, FtpAccess};
 use loadtest::tls::Trust;
 
-/// Name and password.
-const USER: &str = "fgbench";
 const PASSWORD: &str = "bench-4711";
 
-/// Makes sure that it is there, and that a directory is its home.
-pub(super) fn make(home: &Path) -> Result<(), String> {
-    let known = Command::new("id")
-        .arg(USER)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    if !known.is_ok_and(|status| status.success()) {
-        run(Command::new("useradd").args(["--no-create-home", "--shell", "/bin/bash", USER]))?;
-        let mut child = Command::new("chpasswd")
-            .stdin(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("chpasswd: {error}"))?;
-        if let Some(mut input) = child.stdin.take() {
-            writeln!(input, "{USER}:{PASSWORD}").map_err(|error| error.to_string())?;
-        }
-        child.wait().map_err(|error| error.to_string())?;
+/// An account.
+pub(super) struct Account {
+    name: String,
+}
+
+impl Account {
+    /// A new one, whose home a directory is. One that is there could not get another home while a session of it ends.
+    pub(super) fn new(home: &Path) -> Result<Self, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("fgbench{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let options = [
+            "--no-create-home",
+            "--no-user-group",
+            "--shell",
+            "/bin/sh",
+            "--home-dir",
+        ];
+        run(Command::new("useradd").args(options).arg(home).arg(&name), "")?;
+        run(&mut Command::new("chpasswd"), &format!("{name}:{PASSWORD}\n"))?;
+        run(Command::new("chown").arg(&name).arg(home), "")?;
+        Ok(Self { name })
     }
-    run(Command::new("usermod").arg("--home").arg(home).arg(USER))?;
-    run(Command::new("chown").arg(USER).arg(home))
+
+    /// How it is used.
+    pub(super) fn access(&self, tls: Option<FtpTls>, trust: &Trust) -> Access {
+        Access::Ftp(FtpAccess {
+            user: self.name.clone(),
+            password: PASSWORD.to_owned(),
+            tls,
+            passive: Passive::Epsv,
+            trust: trust.clone(),
+        })
+    }
 }
 
-/// How it is used.
-pub(super) fn access(tls: Option<FtpTls>, trust: &Trust) -> Access {
-    Access::Ftp(FtpAccess {
-        user: USER.to_owned(),
-        password: PASSWORD.to_owned(),
-        tls,
-        passive: Passive::Epsv,
-        trust: trust.clone(),
-    })
-}
-
-/// Removes it, if it is there. No server may run any more.
-pub(crate) fn remove() {
-    let _ = Command::new("userdel")
-        .arg(USER)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
+/// Runs a command to its end, with a text as its input.
+fn run(command: &mut Command, input: &str) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().map_err(|error| format!("{name}: {error}"))?;
+    let failed = |error: std::io::Error| format!("{name}: {error}");
+    let mut child = command.stdin(Stdio::piped()).spawn().map_err(failed)?;
+    if let Some(mut pipe) = child.stdin.take().filter(|_| !input.is_empty()) {
+        pipe.write_all(input.as_bytes()).map_err(failed)?;
+    }
+    let status = child.wait().map_err(failed)?;
     if status.success() {
         Ok(())
     } else {

@@ -1,5 +1,7 @@
 //! Whether servers do what they are asked for, before they are measured.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use loadtest::profile::Operation;
 
 use super::{Door, Kind, Place, Running};
@@ -11,12 +13,15 @@ use crate::transfer::{self, Round};
 ///
 /// # Errors
 ///
-/// How many failed.
-pub(crate) fn check(kinds: &[Kind], place: &Place) -> Result<(), String> {
+/// How many failed, or that somebody wanted an end.
+pub(crate) fn check(kinds: &[Kind], place: &Place, interrupted: &AtomicBool) -> Result<(), String> {
     let mut failed = 0;
     for kind in kinds {
-        if !kind.is_there() {
-            say(&format!("{:<22} not there", kind.name));
+        if interrupted.load(Ordering::Relaxed) {
+            return Err("interrupted".to_owned());
+        }
+        if let Some(why) = kind.missing() {
+            say(&format!("{:<22} left out: {why}", kind.name));
             continue;
         }
         let place = Place {
@@ -28,11 +33,9 @@ pub(crate) fn check(kinds: &[Kind], place: &Place) -> Result<(), String> {
             Ok(server) => {
                 let after = server.started_after.as_secs_f64();
                 say(&format!("{:<22} started after {after:.3} s", kind.name));
-                failed += server
-                    .doors
-                    .iter()
-                    .map(|door| doors(kind, &server, door))
-                    .sum::<usize>();
+                let doors = server.doors.iter();
+                let doors = doors.take_while(|_| !interrupted.load(Ordering::Relaxed));
+                failed += doors.map(|door| check_door(kind, &server, door)).sum::<usize>();
             }
             Err(why) => {
                 failed += 1;
@@ -48,7 +51,7 @@ pub(crate) fn check(kinds: &[Kind], place: &Place) -> Result<(), String> {
 }
 
 /// How many things did not work through a door.
-fn doors(kind: &Kind, server: &Running, door: &Door) -> usize {
+fn check_door(kind: &Kind, server: &Running, door: &Door) -> usize {
     let mut failed = 0;
     for operation in door
         .operations

@@ -1,4 +1,4 @@
-//! dufs, with all that it allows, and archives that are stored.
+//! dufs, with all that it allows, and archives that are stored. It has one door, with or without TLS.
 
 use loadtest::plan::{Access, Directories, HttpAccess, Store};
 
@@ -10,14 +10,23 @@ pub(super) fn kind() -> Kind {
     Kind {
         name: "dufs",
         speaks: &[Service::Http],
-        install: Install::Cargo("dufs"),
+        install: Install::Cargo("dufs@0.47.0"),
         version: || Program::find("dufs")?.version(&["--version"]),
-        start,
+        start: |place| start(place, Service::Http),
         ..PEER
     }
 }
 
-fn start(place: &Place) -> Result<Running, String> {
+pub(super) fn tls() -> Kind {
+    Kind {
+        name: "dufs, TLS",
+        speaks: &[Service::Https],
+        start: |place| start(place, Service::Https),
+        ..kind()
+    }
+}
+
+fn start(place: &Place, service: Service) -> Result<Running, String> {
     let files = place.files()?;
     let address = free_address()?;
     let mut command = Program::need("dufs")?.command();
@@ -34,6 +43,10 @@ fn start(place: &Place) -> Result<Running, String> {
             "--port",
         ])
         .arg(address.port().to_string());
+    if service == Service::Https {
+        command.arg("--tls-cert").arg(&place.certificate);
+        command.arg("--tls-key").arg(&place.key);
+    }
     let mut process = Process::start(&mut command, &place.directory)?;
     process.wait_for_port(address)?;
     let access = Access::Http(HttpAccess {
@@ -44,8 +57,8 @@ fn start(place: &Place) -> Result<Running, String> {
         trust: place.trust.clone(),
     });
     let door = Door::new(
-        Service::Http,
-        &format!("http://{address}"),
+        service,
+        &format!("{}://{address}", service.scheme()),
         access,
         FILES_AND_ARCHIVES,
     )?;

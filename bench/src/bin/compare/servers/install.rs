@@ -1,5 +1,5 @@
-//! How peers are got. As far as possible below `target/`; Debian's packages that cannot be installed beside each other are
-//! unpacked there.
+//! How peers are got: as far as possible below `target/`. Debian's packages are unpacked there. Installed, they would start a
+//! service of the machine, and there could be one FTP server at a time.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,24 +7,14 @@ use std::process::Command;
 use super::Kind;
 use super::programs::PEERS;
 
-/// Libraries of the packages that are unpacked, as far as systems do not have them.
-const LIBRARIES: [&str; 6] = [
-    "libhiredis0.14",
-    "libmemcached11",
-    "libmemcachedutil2",
-    "libpcre2-posix3",
-    "libsodium23",
-    "libwrap0",
-];
-
 /// How a server is got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Install {
     /// It is built with this program.
     Ours,
-    /// By apt, as root.
+    /// By apt, as root: a server that needs what only an installation sets up.
     Apt(&'static str),
-    /// By apt, unpacked only: Debian has one FTP server at a time.
+    /// By apt, unpacked with all that it depends on and the machine has not.
     Unpack(&'static [&'static str]),
     /// By pip: package and version.
     Pip(&'static str),
@@ -78,15 +68,39 @@ fn unpack(peers: &Path, packages: &[&str]) -> Result<(), String> {
     }
     run(Command::new("apt-get")
         .args(["download", "-q"])
-        .args(packages)
-        .args(LIBRARIES)
+        .args(needed(packages)?)
         .current_dir(&downloads))?;
     let entries = std::fs::read_dir(&downloads).map_err(|error| error.to_string())?;
     let files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     for file in files {
         run(Command::new("dpkg").arg("-x").arg(file).arg(&root))?;
     }
+    let _ = std::fs::remove_dir_all(&downloads);
     Ok(())
+}
+
+/// What an installation of packages would bring, as apt says that without doing it.
+fn needed(packages: &[&str]) -> Result<Vec<String>, String> {
+    let output = Command::new("apt-get")
+        .args(["--simulate", "-q", "--no-install-recommends", "install"])
+        .args(packages)
+        .output()
+        .map_err(|error| format!("apt-get: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let named = text.lines().filter_map(|line| line.strip_prefix("Inst "));
+    let names: Vec<_> = named
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect();
+    if names.is_empty() {
+        let why = String::from_utf8_lossy(&output.stderr);
+        return Err(format!(
+            "apt-get knows no way to {}: {}",
+            packages.join(", "),
+            why.trim()
+        ));
+    }
+    Ok(names)
 }
 
 fn run(command: &mut Command) -> Result<(), String> {

@@ -15,10 +15,20 @@ pub(super) fn kind() -> Kind {
         name: "libunftp",
         speaks: &[Service::Ftp, Service::Ftps],
         install: Install::Workspace("bench/peers/libunftp"),
-        version: || Program::find("bench-libunftp")?.version(&["--version"]),
+        version: || {
+            Program::find("bench-libunftp")?;
+            locked("libunftp")
+        },
         start,
         ..PEER
     }
+}
+
+/// The version of a library that the program is built with.
+fn locked(library: &str) -> Option<String> {
+    let lock = include_str!("../../../../peers/libunftp/Cargo.lock");
+    let (_, entry) = lock.split_once(&format!("name = \"{library}\"\nversion = \""))?;
+    Some(entry.split_once('"')?.0.to_owned())
 }
 
 fn start(place: &Place) -> Result<Running, String> {

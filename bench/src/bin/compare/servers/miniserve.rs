@@ -1,4 +1,4 @@
-//! miniserve, with uploads, and archives as TAR: its ZIPs are compressed.
+//! miniserve, with uploads, and archives as TAR: its ZIPs are compressed. It has one door, with or without TLS.
 
 use loadtest::plan::{Access, Directories, HttpAccess, Store};
 
@@ -10,14 +10,23 @@ pub(super) fn kind() -> Kind {
     Kind {
         name: "miniserve",
         speaks: &[Service::Http],
-        install: Install::Cargo("miniserve"),
+        install: Install::Cargo("miniserve@0.35.0"),
         version: || Program::find("miniserve")?.version(&["--version"]),
-        start,
+        start: |place| start(place, Service::Http),
         ..PEER
     }
 }
 
-fn start(place: &Place) -> Result<Running, String> {
+pub(super) fn tls() -> Kind {
+    Kind {
+        name: "miniserve, TLS",
+        speaks: &[Service::Https],
+        start: |place| start(place, Service::Https),
+        ..kind()
+    }
+}
+
+fn start(place: &Place, service: Service) -> Result<Running, String> {
     let files = place.files()?;
     let address = free_address()?;
     let mut command = Program::need("miniserve")?.command();
@@ -32,6 +41,10 @@ fn start(place: &Place) -> Result<Running, String> {
             "--port",
         ])
         .arg(address.port().to_string());
+    if service == Service::Https {
+        command.arg("--tls-cert").arg(&place.certificate);
+        command.arg("--tls-key").arg(&place.key);
+    }
     let mut process = Process::start(&mut command, &place.directory)?;
     process.wait_for_port(address)?;
     let form = |field: &str| ("/upload?path={}".to_owned(), field.to_owned());
@@ -52,8 +65,8 @@ fn start(place: &Place) -> Result<Running, String> {
         trust: place.trust.clone(),
     });
     let door = Door::new(
-        Service::Http,
-        &format!("http://{address}"),
+        service,
+        &format!("{}://{address}", service.scheme()),
         access,
         FILES_AND_ARCHIVES,
     )?;

@@ -26,7 +26,6 @@ use loadtest::profile::Operation;
 use loadtest::target::{Protocol, Target};
 use loadtest::tls::Trust;
 
-pub(crate) use self::account::remove as remove_account;
 pub(crate) use self::check::check;
 pub(crate) use self::install::{Install, install};
 use self::process::Process;
@@ -44,6 +43,18 @@ pub(crate) enum Service {
     Ftps,
     /// SFTP.
     Sftp,
+}
+
+impl Service {
+    /// The scheme of its URLs. FTP may ask for TLS later.
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Ftp | Self::Ftps => "ftp",
+            Self::Sftp => "sftp",
+        }
+    }
 }
 
 /// Whose a server is.
@@ -86,9 +97,14 @@ impl Kind {
             .replace(|letter: char| !letter.is_ascii_alphanumeric(), "-")
     }
 
-    /// Whether it is there and may be started.
-    pub(crate) fn is_there(&self) -> bool {
-        (self.version)().is_some() && (!self.needs_root || rustix::process::geteuid().is_root())
+    /// Why it cannot be started here; none if it can.
+    pub(crate) fn missing(&self) -> Option<&'static str> {
+        match (self.version)() {
+            None if self.install == Install::Nowhere => Some("no package has it"),
+            None => Some("not installed"),
+            Some(_) if self.needs_root && !rustix::process::geteuid().is_root() => Some("needs root"),
+            Some(_) => None,
+        }
     }
 }
 
@@ -210,7 +226,9 @@ pub(crate) fn all() -> Vec<Kind> {
         nginx::with_buffer(),
         copyparty::kind(),
         dufs::kind(),
+        dufs::tls(),
         miniserve::kind(),
+        miniserve::tls(),
         rclone::webdav(),
         Kind {
             name: "SeaweedFS",

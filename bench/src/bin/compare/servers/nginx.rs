@@ -10,7 +10,7 @@ pub(super) fn usual() -> Kind {
     Kind {
         name: "nginx",
         speaks: &[Service::Http, Service::Https],
-        install: Install::Apt("nginx"),
+        install: Install::Unpack(&["nginx"]),
         version: || Program::find("nginx")?.version(&["-v"]),
         start: |place| start(place, "16k"),
         ..PEER
@@ -50,7 +50,11 @@ fn start(place: &Place, buffer: &str) -> Result<Running, String> {
     );
     let settings = configuration(&place.directory, "nginx.conf", &settings)?;
     let mut command = Program::need("nginx")?.command();
-    let mut process = Process::start(command.arg("-c").arg(settings), &place.directory)?;
+    let mut process = Process::start(
+        // What goes wrong before the settings are read goes to the log as well, not to a file of the system.
+        command.arg("-e").arg("stderr").arg("-c").arg(settings),
+        &place.directory,
+    )?;
     process.wait_for_port(http)?;
     let access = Access::Http(HttpAccess {
         store: Store::Put,

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use loadtest::clock;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
 /// Time within which a server has to be there.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -130,6 +131,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // Sessions may have left the group (sshd's do), and nobody knows whose they are once their parent has ended.
+        let all = descendants(self.child.id());
         self.signal(Signal::TERM);
         let told = clock::now();
         while let Ok(None) = self.child.try_wait() {
@@ -138,10 +141,36 @@ impl Drop for Process {
             }
             pause(LOOK);
         }
-        // Whoever is left of the group, the process itself included.
+        // Whoever is left of the group, the process itself included, and of the rest.
         self.signal(Signal::KILL);
+        for one in all {
+            let _ = pidfd_send_signal(one, Signal::KILL);
+        }
         let _ = self.child.wait();
     }
+}
+
+/// Handles of all processes below one: a number could be another's by the time that it is used.
+fn descendants(root: u32) -> Vec<OwnedFd> {
+    let mut handles = Vec::new();
+    let mut parents = vec![root];
+    while let Some(parent) = parents.pop() {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{parent}/task")) else {
+            continue;
+        };
+        for thread in threads.flatten() {
+            let children = std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+            for child in children
+                .split_whitespace()
+                .filter_map(|pid| pid.parse::<u32>().ok())
+            {
+                let pid = i32::try_from(child).ok().and_then(Pid::from_raw);
+                handles.extend(pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()));
+                parents.push(child);
+            }
+        }
+    }
+    handles
 }
 
 /// An address on this machine that nobody listens at.

@@ -1,39 +1,64 @@
-//! proftpd, without its log of transfers and without looking up names. Its module for TLS is a package of its own, with more of
-//! what is not to be had beside other servers: it is measured without.
+//! proftpd with TLS, without its logs, its scoreboard and looking up names.
 
+use std::path::PathBuf;
+
+use loadtest::cli::FtpTls;
+
+use super::account::Account;
 use super::process::{Process, configuration, free_address};
 use super::programs::Program;
-use super::{Door, FILES, Install, Kind, PEER, Place, Running, Service, account};
+use super::{Door, FILES, Install, Kind, PEER, Place, Running, Service};
 
 pub(super) fn kind() -> Kind {
     Kind {
         name: "proftpd",
-        speaks: &[Service::Ftp],
+        speaks: &[Service::Ftp, Service::Ftps],
         needs_root: true,
-        install: Install::Unpack(&["proftpd-core"]),
-        version: || Program::find("proftpd")?.version(&["-v"]),
+        install: Install::Unpack(&["proftpd-core", "proftpd-mod-crypto"]),
+        version: || {
+            let program = Program::find("proftpd")?;
+            modules(&program)?;
+            program.version(&["-v"])
+        },
         start,
         ..PEER
     }
 }
 
+/// Where its modules are, if that for TLS is there: a package of its own has it.
+fn modules(program: &Program) -> Option<PathBuf> {
+    let directory = program.prefix()?.join("lib/proftpd");
+    directory.join("mod_tls.so").is_file().then_some(directory)
+}
+
 fn start(place: &Place) -> Result<Running, String> {
+    let program = Program::need("proftpd")?;
+    let modules = modules(&program).ok_or("no mod_tls.so beside it")?;
     let files = place.files()?;
-    account::make(&files)?;
+    let account = Account::new(&files)?;
     let address = free_address()?;
-    let directory = place.directory.display();
     let settings = format!(
-        "ServerType standalone\nDefaultAddress 127.0.0.1\nPort {}\nUseIPv6 off\nUseReverseDNS off\nRequireValidShell off\n\
-         AuthOrder mod_auth_unix.c\nAuthPAM off\nPidFile {directory}/pid\nScoreboardFile {directory}/scoreboard\n\
-         DelayTable none\nTransferLog none\nWtmpLog off\nAllowOverwrite on\nDefaultRoot {}\nMaxInstances none\n",
+        "ModulePath {}\nLoadModule mod_tls.c\n\
+         ServerType standalone\nDefaultAddress 127.0.0.1\nPort {}\nUseIPv6 off\nUseReverseDNS off\nRequireValidShell off\n\
+         AuthOrder mod_auth_unix.c\nAuthPAM off\nPidFile {}/pid\nScoreboardFile none\n\
+         DelayTable none\nTransferLog none\nSystemLog none\nWtmpLog off\nAllowOverwrite on\nDefaultRoot {}\nMaxInstances none\n\
+         TLSEngine on\nTLSRequired off\nTLSOptions NoSessionReuseRequired\nTLSECCertificateFile {}\nTLSECCertificateKeyFile {}\n",
+        modules.display(),
         address.port(),
-        files.display()
+        place.directory.display(),
+        files.display(),
+        place.certificate.display(),
+        place.key.display()
     );
     let settings = configuration(&place.directory, "proftpd.conf", &settings)?;
-    let mut command = Program::need("proftpd")?.command();
+    let mut command = program.command();
     let mut process = Process::start(command.arg("-n").arg("-c").arg(settings), &place.directory)?;
     process.wait_for_port(address)?;
-    let access = account::access(None, &place.trust);
-    let door = Door::new(Service::Ftp, &format!("ftp://{address}"), access, FILES)?;
-    Ok(Running::new(process, vec![door], Some(files)))
+    let url = format!("ftp://{address}");
+    let door = |service, tls| Door::new(service, &url, account.access(tls, &place.trust), FILES);
+    let doors = vec![
+        door(Service::Ftp, None)?,
+        door(Service::Ftps, Some(FtpTls::Explicit))?,
+    ];
+    Ok(Running::new(process, doors, Some(files)))
 }

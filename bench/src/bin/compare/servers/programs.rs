@@ -1,17 +1,23 @@
 //! Where programs are: got by `--install`, or the system's.
 
 use std::ffi::OsString;
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// Where `--install` puts what it gets.
 pub(super) const PEERS: &str = "target/peers";
+/// Time within which a program says its version.
+const SAID_WITHIN: Duration = Duration::from_secs(5);
 
 /// A program that is there.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
     path: PathBuf,
-    /// Root of an unpacked package, with the libraries that came with it.
+    /// Root of the unpacked packages, with the libraries that came with them.
     unpacked: Option<PathBuf>,
 }
 
@@ -50,20 +56,43 @@ impl Program {
         command
     }
 
+    /// Where it is installed, `/usr` for most: below it are its libraries.
+    pub(super) fn prefix(&self) -> Option<PathBuf> {
+        let path = self.path.canonicalize().ok()?;
+        Some(path.parent()?.parent()?.to_owned())
+    }
+
     /// The first word with a digit of what it prints: its version.
     pub(super) fn version(&self, arguments: &[&str]) -> Option<String> {
         let output = self.command().args(arguments).output().ok()?;
-        let text = [output.stdout, output.stderr].concat();
-        let text = String::from_utf8_lossy(&text).into_owned();
-        let is_version = |word: &&str| {
-            word.trim_start_matches('v')
-                .starts_with(|letter: char| letter.is_ascii_digit())
-                && word.contains('.')
-        };
-        let words = text.split(|letter: char| letter.is_whitespace() || "/_,()".contains(letter));
-        let version = words.map(|word| word.trim_end_matches(':')).find(is_version)?;
-        Some(version.trim_start_matches('v').to_owned())
+        version_in(&[output.stdout, output.stderr].concat())
     }
+
+    /// The same of a program that prints it to its standard input.
+    pub(super) fn version_said_to_input(&self, argument: &str) -> Option<String> {
+        let (mut ours, theirs) = UnixStream::pair().ok()?;
+        ours.set_read_timeout(Some(SAID_WITHIN)).ok()?;
+        let input = OwnedFd::from(theirs);
+        let mut child = self.command().arg(argument).stdin(input).spawn().ok()?;
+        let mut text = [0; 100];
+        let said = ours.read(&mut text);
+        child.kill().ok()?;
+        child.wait().ok()?;
+        version_in(text.get(..said.ok()?)?)
+    }
+}
+
+/// The first word with a digit in a text.
+fn version_in(text: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let is_version = |word: &&str| {
+        word.trim_start_matches('v')
+            .starts_with(|letter: char| letter.is_ascii_digit())
+            && word.contains('.')
+    };
+    let words = text.split(|letter: char| letter.is_whitespace() || "/_,()".contains(letter));
+    let version = words.map(|word| word.trim_end_matches(':')).find(is_version)?;
+    Some(version.trim_start_matches('v').to_owned())
 }
 
 /// Directories of libraries in an unpacked package.

@@ -1,10 +1,11 @@
-//! pure-ftpd, without looking up names.
+//! pure-ftpd, without its log of transfers and without looking up names.
 
 use loadtest::cli::FtpTls;
 
+use super::account::Account;
 use super::process::{Process, free_address};
 use super::programs::Program;
-use super::{Door, FILES, Install, Kind, PEER, Place, Running, Service, account};
+use super::{Door, FILES, Install, Kind, PEER, Place, Running, Service};
 
 pub(super) fn kind() -> Kind {
     Kind {
@@ -20,7 +21,7 @@ pub(super) fn kind() -> Kind {
 
 fn start(place: &Place) -> Result<Running, String> {
     let files = place.files()?;
-    account::make(&files)?;
+    let account = Account::new(&files)?;
     let address = free_address()?;
     let read = |path| std::fs::read_to_string(path).map_err(|error| error.to_string());
     let both = place.directory.join("both.pem");
@@ -30,20 +31,21 @@ fn start(place: &Place) -> Result<Running, String> {
     command
         .arg("-S")
         .arg(format!("127.0.0.1,{}", address.port()))
-        // So many clients, in all and from here; everybody stays at home; no anonymous ones; no names; the system's accounts.
+        // So many clients, in all and from here; everybody stays at home; no anonymous ones; no names; no log; the system's
+        // accounts; TLS for whoever wants it.
         .args([
-            "-c", "2000", "-C", "2000", "-A", "-E", "-H", "-l", "unix", "-Y", "1", "-2",
+            "-c", "2000", "-C", "2000", "-A", "-E", "-H", "-f", "none", "-l", "unix", "-Y", "1", "-2",
         ])
         .arg(&both);
     let mut process = Process::start(&mut command, &place.directory)?;
     process.wait_for_port(address)?;
     let url = format!("ftp://{address}");
     let doors = vec![
-        Door::new(Service::Ftp, &url, account::access(None, &place.trust), FILES)?,
+        Door::new(Service::Ftp, &url, account.access(None, &place.trust), FILES)?,
         Door::new(
             Service::Ftps,
             &url,
-            account::access(Some(FtpTls::Explicit), &place.trust),
+            account.access(Some(FtpTls::Explicit), &place.trust),
             FILES,
         )?,
     ];

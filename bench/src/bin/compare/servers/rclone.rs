@@ -20,7 +20,7 @@ fn kind(
     Kind {
         name,
         speaks,
-        install: Install::Apt("rclone"),
+        install: Install::Unpack(&["rclone"]),
         version: || Program::find("rclone")?.version(&["version"]),
         start,
         ..PEER

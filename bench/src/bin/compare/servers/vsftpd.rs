@@ -2,9 +2,10 @@
 
 use loadtest::cli::FtpTls;
 
+use super::account::Account;
 use super::process::{Process, configuration, free_address};
 use super::programs::Program;
-use super::{Door, FILES, Install, Kind, PEER, Place, Running, Service, account};
+use super::{Door, FILES, Install, Kind, PEER, Place, Running, Service};
 
 pub(super) fn kind() -> Kind {
     Kind {
@@ -12,8 +13,7 @@ pub(super) fn kind() -> Kind {
         speaks: &[Service::Ftp, Service::Ftps],
         needs_root: true,
         install: Install::Unpack(&["vsftpd"]),
-        // It says its version on the standard input, where that is a terminal, and else not at all.
-        version: || Program::find("vsftpd").map(|_| "3.0".to_owned()),
+        version: || Program::find("vsftpd")?.version_said_to_input("-v"),
         start,
         ..PEER
     }
@@ -21,7 +21,7 @@ pub(super) fn kind() -> Kind {
 
 fn start(place: &Place) -> Result<Running, String> {
     let files = place.files()?;
-    account::make(&files)?;
+    let account = Account::new(&files)?;
     let address = free_address()?;
     let settings = format!(
         "listen=YES\nlisten_address=127.0.0.1\nlisten_port={}\nbackground=NO\nanonymous_enable=NO\nlocal_enable=YES\n\
@@ -39,11 +39,11 @@ fn start(place: &Place) -> Result<Running, String> {
     process.wait_for_port(address)?;
     let url = format!("ftp://{address}");
     let doors = vec![
-        Door::new(Service::Ftp, &url, account::access(None, &place.trust), FILES)?,
+        Door::new(Service::Ftp, &url, account.access(None, &place.trust), FILES)?,
         Door::new(
             Service::Ftps,
             &url,
-            account::access(Some(FtpTls::Explicit), &place.trust),
+            account.access(Some(FtpTls::Explicit), &place.trust),
             FILES,
         )?,
     ];
