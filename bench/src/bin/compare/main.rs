@@ -46,7 +46,7 @@ struct Options {
     /// Rounds that count, after one that does not
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Where servers keep what they get, on the disk that is to be measured. Emptied at the end
+    /// On the disk that is to be measured: servers keep what they get below it, which is deleted at the end
     #[arg(long, default_value = "target/compare")]
     directory: PathBuf,
     /// Builds ours, and gets the peers that are missing: by apt (as root), pip or cargo, as far as possible below target/
@@ -89,13 +89,9 @@ fn main() -> Result<(), String> {
             "not as root: this network's settings are in the figures, and servers that need root are left out",
         );
     }
-    std::fs::create_dir_all(&options.directory).map_err(|error| error.to_string())?;
-    let directory = options
-        .directory
-        .canonicalize()
-        .map_err(|error| error.to_string())?;
-    let _emptied = Emptied(directory.clone());
-    let place = place(&directory)?;
+    let temporary = Temporary::new(&options.directory)?;
+    let directory = &temporary.0;
+    let place = place(directory)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&interrupted)).map_err(|error| error.to_string())?;
@@ -104,7 +100,7 @@ fn main() -> Result<(), String> {
         return servers::check(&kinds, &place, &interrupted);
     }
     let (there, missing): (Vec<_>, Vec<_>) = kinds.iter().partition(|kind| kind.missing().is_none());
-    let about = about(&directory, options.rounds, &there, &missing);
+    let about = about(directory, options.rounds, &there, &missing);
     println!("{about}");
     let mut contest = Contest::new(there, place, options.rounds, &interrupted);
     let mut all = Vec::new();
@@ -188,10 +184,19 @@ fn place(directory: &Path) -> Result<Place, String> {
     })
 }
 
-/// A directory that is emptied at the end.
-struct Emptied(PathBuf);
+/// A directory of this run, deleted at the end: what else is beside it is somebody else's, or of a run that was ended by force.
+struct Temporary(PathBuf);
 
-impl Drop for Emptied {
+impl Temporary {
+    fn new(parent: &Path) -> Result<Self, String> {
+        let path = parent.join(format!("run-{}", std::process::id()));
+        let made = std::fs::create_dir_all(&path).and_then(|()| path.canonicalize());
+        made.map(Self)
+            .map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
+
+impl Drop for Temporary {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
             say(&format!("{}: {error}", self.0.display()));

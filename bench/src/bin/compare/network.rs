@@ -8,6 +8,8 @@ use std::process::Command;
 /// rest. Ports that a client has used are not free for a minute, and it has two for each file that goes over FTP.
 ///
 /// Accounts stand in `/etc`, and whoever changes them replaces files there: a copy of all of it is laid over it, in memory.
+///
+/// Servers that are left when this program was ended by force are those that are still in this network.
 const SETTINGS: &str = r#"
 ip link set lo up
 sysctl -qw net.ipv4.ip_local_port_range="20000 65000"
@@ -16,7 +18,17 @@ mount -t tmpfs -o mode=755 accounts /mnt
 cp -a /etc/. /mnt
 mount --bind /mnt /etc
 umount /mnt
-exec "$@"
+"$@" &
+program=$!
+trap 'kill -TERM "$program"' TERM
+trap : INT
+while kill -0 "$program" 2>/dev/null; do wait "$program" && status=0 || status=$?; done
+for process in /proc/[0-9]*; do
+    if [ "$process" != "/proc/$$" ] && [ "$process/ns/net" -ef /proc/self/ns/net ]; then
+        kill -KILL "${process#/proc/}" 2>/dev/null || true
+    fi
+done
+exit "$status"
 "#;
 /// Set in the process that has one.
 const INSIDE: &str = "FILEGRID_COMPARE_INSIDE";
