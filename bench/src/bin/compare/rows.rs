@@ -409,11 +409,6 @@ fn others() -> Vec<Row> {
             Service::Http,
         ),
         memory(
-            "connections-ftp",
-            "memory with 1,000 open sessions of FTP",
-            Service::Ftp,
-        ),
-        memory(
             "connections-sftp",
             "memory with 1,000 open sessions of SFTP",
             Service::Sftp,
