@@ -50,6 +50,9 @@ pub const ERROR_KINDS_MAX_COUNT: usize = 64;
 /// Text of an error that is shown.
 pub const ERROR_TEXT_MAX_CHARS: usize = 400;
 
+/// Connections that are made at a time: servers bound how many log in at once, and turn away the rest.
+pub const CONNECTING_MAX_COUNT: usize = 32;
+
 /// Time that a server is given to come to rest. Some never do; most of what others leave for later is done by then.
 pub const SETTLE_MAX_SECONDS: u64 = 120;
 

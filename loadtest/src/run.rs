@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock;
 use crate::connect::Servers;
 use crate::content::Content;
 use crate::figures::{Figures, Point};
-use crate::limits::{LOOK_REST_TIMES, POINTS_MAX_COUNT};
+use crate::limits::{CONNECTING_MAX_COUNT, LOOK_REST_TIMES, POINTS_MAX_COUNT};
 use crate::plan::Plan;
 use crate::process::{LOOK, Rest};
 use crate::progress::Progress;
@@ -111,6 +111,7 @@ impl Run {
             files: Arc::new(plan.files.clone()),
             progress: AtomicU64::new(0),
             halt: watch::channel(Halt::No).0,
+            connecting: Semaphore::new(CONNECTING_MAX_COUNT),
             plan,
         });
         Ok(Self {

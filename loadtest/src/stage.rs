@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::content::Content;
 use crate::files::Files;
@@ -56,6 +56,8 @@ pub struct Shared {
     pub progress: AtomicU64,
     /// Whether the stage is to be cut short.
     pub halt: watch::Sender<Halt>,
+    /// Turns of those that connect.
+    pub connecting: Semaphore,
 }
 
 impl Shared {

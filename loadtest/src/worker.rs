@@ -79,7 +79,12 @@ impl Worker {
     async fn stage(&mut self, stage: Stage) -> Result<(), Failure> {
         let is_first = self.number == 0;
         match stage {
-            Stage::Connect => self.limited(clock::now(), 0, Session::connect).await,
+            Stage::Connect => {
+                let shared = Arc::clone(&self.shared);
+                // It is never closed.
+                let _turn = shared.connecting.acquire().await.ok();
+                self.limited(clock::now(), 0, Session::connect).await
+            }
             Stage::MakeRoot if is_first => self.make_root().await,
             Stage::Prepare => self.prepare().await,
             Stage::Work(schedule) => {
