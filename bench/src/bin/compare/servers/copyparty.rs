@@ -31,6 +31,7 @@ fn start(place: &Place) -> Result<Running, String> {
         .args([
             "-q",
             "--no-dirsz",
+            "--dav-inf",
             "-i",
             "127.0.0.1",
             "-p",
