@@ -203,8 +203,10 @@ impl Feeder {
             rest = behind;
             let ours = rows_of(view, &part).map_err(unreadable)?;
             let found = differences(&whose, part.directory, ours, page.rows).map_err(unreadable)?;
-            self.put(run.association, found.put).await?;
+            // Marks come first: once another directory has taken its name, nothing leads to the one that is gone, and a node that
+            // ends in between would never mark it.
             self.lose(found.lost).await?;
+            self.put(run.association, found.put).await?;
         }
         Ok(true)
     }

@@ -71,8 +71,17 @@ impl Walk<'_> {
     }
 }
 
-/// Demands of a node and a member's store what has to be so, and returns how many files were acknowledged.
-pub(super) fn check(node: &Node, store: &Store) -> usize {
+/// Files that were acknowledged.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counted {
+    /// All of them.
+    pub(super) kept: usize,
+    /// Those that a node has lost and the cluster has, marked.
+    pub(super) lost: usize,
+}
+
+/// Demands of a node and a member's store what has to be so, and counts what there was to be looked for.
+pub(super) fn check(node: &Node, store: &Store) -> Counted {
     let cluster = rows(&store.view());
     let (from, to) = keys::all(b'l');
     let marked = cluster.0.range(from..to);
@@ -122,5 +131,9 @@ pub(super) fn check(node: &Node, store: &Store) -> usize {
             }
         }
     }
-    node.kept.borrow().len()
+    let kept = node.kept.borrow();
+    Counted {
+        kept: kept.len(),
+        lost: kept.iter().filter(|kept| kept.place == Place::Cluster).count(),
+    }
 }

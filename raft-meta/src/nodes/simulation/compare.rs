@@ -144,9 +144,7 @@ impl Feeder {
             put.push(Op::put(span.directory, &name, Row::decode(&own).unwrap()));
         }
         self.node.found(self.log, &put, &lost);
-        for some in put.chunks(COPY_MAX_ROWS) {
-            self.copy(&putting(association, some.to_vec())).await?;
-        }
+        // Marks come first: once a name is taken, nothing leads to the directory that had it.
         if !lost.is_empty() {
             let entries = lost;
             let lose = Command::Lost {
@@ -156,6 +154,9 @@ impl Feeder {
                 entries,
             };
             self.insist(&lose).await?;
+        }
+        for some in put.chunks(COPY_MAX_ROWS) {
+            self.copy(&putting(association, some.to_vec())).await?;
         }
         Ok(put.is_empty())
     }
