@@ -16,7 +16,7 @@ use crate::transfer::{self, Round};
 
 const ROOT: &str = "/listing";
 /// Connections that upload to ours, each into a directory of its own; a plain tree has as many.
-const DIRECTORIES: u64 = 64;
+const DIRECTORIES: usize = 64;
 
 /// Lists all files. Over HTTP: ours by `list/tree`, others by a `PROPFIND` without a limit of depth, if they allow it; the
 /// floor is `find -printf`.
@@ -55,14 +55,13 @@ fn ours(server: &Running, files: u64, round: usize) -> Done {
         return Ok(None);
     };
     if round == 0 {
-        let connections = usize::try_from(DIRECTORIES).unwrap_or(usize::MAX);
         let of = Transfer {
             service: Service::Http,
             operation: Operation::Upload,
             bytes: 1,
             files,
             requests: files,
-            connections,
+            connections: DIRECTORIES,
             cipher: None,
         };
         let uploads = Round {
@@ -125,10 +124,10 @@ fn list(
 fn make(directory: &Path, files: u64) -> Result<(), String> {
     let root = directory.join(ROOT.trim_start_matches('/'));
     let failed = |error: std::io::Error| format!("{}: {error}", root.display());
-    for number in 0..DIRECTORIES {
+    for number in (0..files).take(DIRECTORIES) {
         let directory = root.join(format!("c{number}"));
         std::fs::create_dir_all(&directory).map_err(failed)?;
-        for file in (number..files).step_by(64) {
+        for file in (number..files).step_by(DIRECTORIES) {
             std::fs::File::create(directory.join(format!("u{file}"))).map_err(failed)?;
         }
     }

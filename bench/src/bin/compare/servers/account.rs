@@ -2,15 +2,16 @@
 //! program a list of accounts of its own, which is gone with it.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use loadtest::cli::{FtpTls, Passive};
-use loadtest::plan::{Access, FtpAccess};
 use loadtest::tls::Trust;
 
-const PASSWORD: &str = "bench-4711";
+use super::login::{self, PASSWORD};
+use super::{Door, FILES, Service};
 
 /// An account.
 pub(super) struct Account {
@@ -35,15 +36,14 @@ impl Account {
         Ok(Self { name })
     }
 
-    /// How it is used.
-    pub(super) fn access(&self, tls: Option<FtpTls>, trust: &Trust) -> Access {
-        Access::Ftp(FtpAccess {
-            user: self.name.clone(),
-            password: PASSWORD.to_owned(),
-            tls,
-            passive: Passive::Epsv,
-            trust: trust.clone(),
-        })
+    /// The ways into a server that speaks FTP at an address, and TLS there to who asks for it.
+    pub(super) fn doors(&self, address: SocketAddr, trust: &Trust) -> Result<Vec<Door>, String> {
+        let url = format!("ftp://{address}");
+        let access = |tls| login::ftp(&self.name, tls, Passive::Epsv, trust);
+        Ok(vec![
+            Door::new(Service::Ftp, &url, access(None), FILES)?,
+            Door::new(Service::Ftps, &url, access(Some(FtpTls::Explicit)), FILES)?,
+        ])
     }
 }
 

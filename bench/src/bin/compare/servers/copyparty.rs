@@ -1,7 +1,7 @@
 //! copyparty, open to everybody, without a log and without adding up directories for their listings, as its manual advises for
 //! speed; more processes than one it advises against. It computes a SHA-512 of each upload, which it answers with.
 
-use loadtest::plan::{Access, Directories, HttpAccess, Store};
+use loadtest::plan::{Directories, Store};
 
 use super::process::{Process, free_address};
 use super::programs::Program;
@@ -22,10 +22,7 @@ pub(super) fn kind() -> Kind {
 fn start(place: &Place) -> Result<Running, String> {
     let files = place.files()?;
     let address = free_address()?;
-    let read = |path| std::fs::read_to_string(path).map_err(|error| error.to_string());
-    let both = place.directory.join("both.pem");
-    std::fs::write(&both, read(&place.key)? + &read(&place.certificate)?)
-        .map_err(|error| error.to_string())?;
+    let both = place.both()?;
     let mut command = Program::need("copyparty")?.command();
     command
         .args([
@@ -47,21 +44,19 @@ fn start(place: &Place) -> Result<Running, String> {
     let mut process = Process::start(&mut command, &place.directory)?;
     process.wait_for_port(address)?;
     let act = |what: &str| vec![("act".to_owned(), what.to_owned())];
-    let access = Access::Http(HttpAccess {
-        store: Store::Form {
+    let access = place.http(
+        Store::Form {
             action: "{}/".to_owned(),
             field: "f".to_owned(),
             fields: act("bput"),
         },
-        directories: Directories::Form {
+        Directories::Form {
             action: "{}/".to_owned(),
             field: "name".to_owned(),
             fields: act("mkdir"),
         },
-        headers: String::new(),
-        archive: Some("?zip".to_owned()),
-        trust: place.trust.clone(),
-    });
+        Some("?zip"),
+    );
     let doors = vec![
         Door::new(
             Service::Http,

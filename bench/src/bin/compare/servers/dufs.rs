@@ -1,6 +1,6 @@
 //! dufs, with all that it allows, and archives that are stored. It has one door, with or without TLS.
 
-use loadtest::plan::{Access, Directories, HttpAccess, Store};
+use loadtest::plan::{Directories, Store};
 
 use super::process::{Process, free_address};
 use super::programs::Program;
@@ -49,13 +49,7 @@ fn start(place: &Place, service: Service) -> Result<Running, String> {
     }
     let mut process = Process::start(&mut command, &place.directory)?;
     process.wait_for_port(address)?;
-    let access = Access::Http(HttpAccess {
-        store: Store::Put,
-        directories: Directories::Mkcol,
-        headers: String::new(),
-        archive: Some("?zip".to_owned()),
-        trust: place.trust.clone(),
-    });
+    let access = place.http(Store::Put, Directories::Mkcol, Some("?zip"));
     let door = Door::new(
         service,
         &format!("{}://{address}", service.scheme()),

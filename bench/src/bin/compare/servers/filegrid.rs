@@ -3,18 +3,15 @@
 use std::process::Command;
 
 use loadtest::cli::Passive;
-use loadtest::plan::{Access, Credentials, FtpAccess, RestAccess, SftpAccess};
+use loadtest::plan::{Access, Credentials, RestAccess};
 use loadtest::profile::Operation;
 use loadtest::rest::{Keys, Listing};
 use serde_json::{Value, json};
 
+use super::login::{self, PASSWORD, USER};
 use super::process::Process;
 use super::{Door, FILES, Install, Kind, PEER, Place, Role, Running, Service, programs};
 use crate::http::{ask_json, authorization};
-
-/// The account for FTP and SFTP.
-const USER: &str = "bench";
-const PASSWORD: &str = "bench-4711";
 
 pub(super) fn kind() -> Kind {
     use Service::{Ftp, Ftps, Http, Https, Sftp};
@@ -71,20 +68,8 @@ fn start(place: &Place) -> Result<Running, String> {
     )?;
     let account = json!({"Username": USER, "AccessRights": "RW", "Chroot": "/", "Password": PASSWORD});
     ask_json(&http, "/ftpaccounts/create", &authorization(&http)?, &account)?;
-    let ftp = Access::Ftp(FtpAccess {
-        user: USER.to_owned(),
-        password: PASSWORD.to_owned(),
-        tls: None,
-        passive: Passive::Epsv,
-        trust: place.trust.clone(),
-    });
-    let sftp = Access::Sftp(SftpAccess {
-        user: USER.to_owned(),
-        password: Some(PASSWORD.to_owned()),
-        key: None,
-        host_keys: None,
-        cipher: None,
-    });
+    let ftp = login::ftp(USER, None, Passive::Epsv, &place.trust);
+    let sftp = login::sftp();
     let door = |service, scheme: &str, name: &str, access: &Access| {
         Door::new(
             service,

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use loadtest::plan::{Access, Directories, HttpAccess, Store};
+use loadtest::plan::{Directories, Store};
 
 use super::process::Process;
 use super::{Door, FILES, Install, Kind, PEER, Place, Role, Running, Service, programs};
@@ -38,15 +38,8 @@ fn start(place: &Place, options: &[&str]) -> Result<Running, String> {
         .arg(&files)
         .args(options);
     let mut process = Process::start(&mut command, &place.directory)?;
-    let address = process.wait_for_line("listening ")?;
-    process.wait_for_port(address.parse().map_err(|_| format!("{address} is no address"))?)?;
-    let access = Access::Http(HttpAccess {
-        store: Store::Put,
-        directories: Directories::Mkcol,
-        headers: String::new(),
-        archive: None,
-        trust: place.trust.clone(),
-    });
+    let address = process.wait_for_address()?;
+    let access = place.http(Store::Put, Directories::Mkcol, None);
     let door = Door::new(Service::Http, &format!("http://{address}"), access, FILES)?;
     Ok(Running::new(process, vec![door], Some(files)))
 }

@@ -1,14 +1,11 @@
 //! libunftp, with a backend whose buffers have 1 MiB: a program of this repository, in a workspace of its own.
 
 use loadtest::cli::{FtpTls, Passive};
-use loadtest::plan::{Access, FtpAccess};
 
+use super::login::{self, PASSWORD, USER};
 use super::process::Process;
 use super::programs::Program;
 use super::{Door, FILES, Install, Kind, PEER, Place, Running, Service};
-
-const USER: &str = "bench";
-const PASSWORD: &str = "bench-4711";
 
 pub(super) fn kind() -> Kind {
     Kind {
@@ -50,17 +47,8 @@ fn start(place: &Place) -> Result<Running, String> {
         .arg("--key")
         .arg(&place.key);
     let mut process = Process::start(&mut command, &place.directory)?;
-    let address = process.wait_for_line("listening ")?;
-    process.wait_for_port(address.parse().map_err(|_| format!("{address} is no address"))?)?;
-    let access = |tls| {
-        Access::Ftp(FtpAccess {
-            user: USER.to_owned(),
-            password: PASSWORD.to_owned(),
-            tls,
-            passive: Passive::Pasv,
-            trust: place.trust.clone(),
-        })
-    };
+    let address = process.wait_for_address()?;
+    let access = |tls| login::ftp(USER, tls, Passive::Pasv, &place.trust);
     let url = format!("ftp://{address}");
     let doors = vec![
         Door::new(Service::Ftp, &url, access(None), FILES)?,

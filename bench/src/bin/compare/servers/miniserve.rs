@@ -1,6 +1,6 @@
 //! miniserve, with uploads, and archives as TAR: its ZIPs are compressed. It has one door, with or without TLS.
 
-use loadtest::plan::{Access, Directories, HttpAccess, Store};
+use loadtest::plan::{Directories, Store};
 
 use super::process::{Process, free_address};
 use super::programs::Program;
@@ -49,21 +49,19 @@ fn start(place: &Place, service: Service) -> Result<Running, String> {
     process.wait_for_port(address)?;
     let form = |field: &str| ("/upload?path={}".to_owned(), field.to_owned());
     let ((put, file), (make, directory)) = (form("path"), form("mkdir"));
-    let access = Access::Http(HttpAccess {
-        store: Store::Form {
+    let access = place.http(
+        Store::Form {
             action: put,
             field: file,
             fields: Vec::new(),
         },
-        directories: Directories::Form {
+        Directories::Form {
             action: make,
             field: directory,
             fields: Vec::new(),
         },
-        headers: String::new(),
-        archive: Some("?download=tar".to_owned()),
-        trust: place.trust.clone(),
-    });
+        Some("?download=tar"),
+    );
     let door = Door::new(
         service,
         &format!("{}://{address}", service.scheme()),

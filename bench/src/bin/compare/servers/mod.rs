@@ -8,6 +8,7 @@ mod filegrid;
 mod floor;
 mod install;
 mod libunftp;
+mod login;
 mod miniserve;
 mod nginx;
 mod openssh;
@@ -21,7 +22,7 @@ mod vsftpd;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use loadtest::plan::Access;
+use loadtest::plan::{Access, Directories, HttpAccess, Store};
 use loadtest::profile::Operation;
 use loadtest::target::{Protocol, Target};
 use loadtest::tls::Trust;
@@ -140,6 +141,26 @@ impl Place {
         let files = self.directory.join("files");
         std::fs::create_dir_all(&files).map_err(|error| format!("{}: {error}", files.display()))?;
         Ok(files)
+    }
+
+    /// Its key and its certificate in one file, as some servers want them.
+    fn both(&self) -> Result<PathBuf, String> {
+        let both = self.directory.join("both.pem");
+        let read = |path| std::fs::read_to_string(path).map_err(|error| error.to_string());
+        std::fs::write(&both, read(&self.key)? + &read(&self.certificate)?)
+            .map_err(|error| error.to_string())?;
+        Ok(both)
+    }
+
+    /// How a server of files is used over HTTP.
+    fn http(&self, store: Store, directories: Directories, archive: Option<&str>) -> Access {
+        Access::Http(HttpAccess {
+            store,
+            directories,
+            headers: String::new(),
+            archive: archive.map(str::to_owned),
+            trust: self.trust.clone(),
+        })
     }
 }
 

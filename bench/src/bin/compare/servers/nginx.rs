@@ -1,6 +1,6 @@
 //! nginx, with its module for `PUT`. As it is, and with a buffer that holds 1 MiB of an upload in memory.
 
-use loadtest::plan::{Access, Directories, HttpAccess, Store};
+use loadtest::plan::{Directories, Store};
 
 use super::process::{Process, configuration, free_address};
 use super::programs::Program;
@@ -56,13 +56,7 @@ fn start(place: &Place, buffer: &str) -> Result<Running, String> {
         &place.directory,
     )?;
     process.wait_for_port(http)?;
-    let access = Access::Http(HttpAccess {
-        store: Store::Put,
-        directories: Directories::Implied,
-        headers: String::new(),
-        archive: None,
-        trust: place.trust.clone(),
-    });
+    let access = place.http(Store::Put, Directories::Implied, None);
     let doors = vec![
         Door::new(Service::Http, &format!("http://{http}"), access.clone(), FILES)?,
         Door::new(Service::Https, &format!("https://{https}"), access, FILES)?,

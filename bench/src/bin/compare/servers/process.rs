@@ -112,6 +112,14 @@ impl Process {
         })
     }
 
+    /// Waits until it has said where it listens, and does.
+    pub(super) fn wait_for_address(&mut self) -> Result<SocketAddr, String> {
+        let said = self.wait_for_line("listening ")?;
+        let address = said.parse().map_err(|_| format!("{said} is no address"))?;
+        self.wait_for_port(address)?;
+        Ok(address)
+    }
+
     /// The end of what it has said.
     fn tail(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();

@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use loadtest::cli::FtpTls;
-
 use super::account::Account;
 use super::process::{Process, configuration, free_address};
 use super::programs::Program;
-use super::{Door, FILES, Install, Kind, PEER, Place, Running, Service};
+use super::{Install, Kind, PEER, Place, Running, Service};
 
 pub(super) fn kind() -> Kind {
     Kind {
@@ -54,11 +52,6 @@ fn start(place: &Place) -> Result<Running, String> {
     let mut command = program.command();
     let mut process = Process::start(command.arg("-n").arg("-c").arg(settings), &place.directory)?;
     process.wait_for_port(address)?;
-    let url = format!("ftp://{address}");
-    let door = |service, tls| Door::new(service, &url, account.access(tls, &place.trust), FILES);
-    let doors = vec![
-        door(Service::Ftp, None)?,
-        door(Service::Ftps, Some(FtpTls::Explicit))?,
-    ];
+    let doors = account.doors(address, &place.trust)?;
     Ok(Running::new(process, doors, Some(files)))
 }

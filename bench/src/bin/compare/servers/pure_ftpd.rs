@@ -1,11 +1,9 @@
 //! pure-ftpd, without its log of transfers and without looking up names.
 
-use loadtest::cli::FtpTls;
-
 use super::account::Account;
 use super::process::{Process, free_address};
 use super::programs::Program;
-use super::{Door, FILES, Install, Kind, PEER, Place, Running, Service};
+use super::{Install, Kind, PEER, Place, Running, Service};
 
 pub(super) fn kind() -> Kind {
     Kind {
@@ -23,10 +21,7 @@ fn start(place: &Place) -> Result<Running, String> {
     let files = place.files()?;
     let account = Account::new(&files)?;
     let address = free_address()?;
-    let read = |path| std::fs::read_to_string(path).map_err(|error| error.to_string());
-    let both = place.directory.join("both.pem");
-    std::fs::write(&both, read(&place.key)? + &read(&place.certificate)?)
-        .map_err(|error| error.to_string())?;
+    let both = place.both()?;
     let mut command = Program::need("pure-ftpd")?.command();
     command
         .arg("-S")
@@ -39,15 +34,6 @@ fn start(place: &Place) -> Result<Running, String> {
         .arg(&both);
     let mut process = Process::start(&mut command, &place.directory)?;
     process.wait_for_port(address)?;
-    let url = format!("ftp://{address}");
-    let doors = vec![
-        Door::new(Service::Ftp, &url, account.access(None, &place.trust), FILES)?,
-        Door::new(
-            Service::Ftps,
-            &url,
-            account.access(Some(FtpTls::Explicit), &place.trust),
-            FILES,
-        )?,
-    ];
+    let doors = account.doors(address, &place.trust)?;
     Ok(Running::new(process, doors, Some(files)))
 }

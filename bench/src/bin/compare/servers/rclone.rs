@@ -3,14 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use loadtest::plan::{Access, Directories, HttpAccess, SftpAccess, Store};
+use loadtest::plan::{Directories, Store};
 
+use super::login::{self, PASSWORD, USER};
 use super::process::{Process, free_address};
 use super::programs::Program;
 use super::{Door, FILES, Install, Kind, PEER, Place, Running, Service};
-
-const USER: &str = "bench";
-const PASSWORD: &str = "bench-4711";
 
 fn kind(
     name: &'static str,
@@ -30,13 +28,7 @@ fn kind(
 pub(super) fn webdav() -> Kind {
     kind("rclone webdav", &[Service::Http], |place| {
         let (process, address, files) = start(place, &["webdav"])?;
-        let access = Access::Http(HttpAccess {
-            store: Store::Put,
-            directories: Directories::Mkcol,
-            headers: String::new(),
-            archive: None,
-            trust: place.trust.clone(),
-        });
+        let access = place.http(Store::Put, Directories::Mkcol, None);
         let door = Door::new(Service::Http, &format!("http://{address}"), access, FILES)?;
         Ok(Running::new(process, vec![door], Some(files)))
     })
@@ -45,13 +37,7 @@ pub(super) fn webdav() -> Kind {
 pub(super) fn sftp() -> Kind {
     kind("rclone sftp", &[Service::Sftp], |place| {
         let (process, address, files) = start(place, &["sftp", "--user", USER, "--pass", PASSWORD])?;
-        let access = Access::Sftp(SftpAccess {
-            user: USER.to_owned(),
-            password: Some(PASSWORD.to_owned()),
-            key: None,
-            host_keys: None,
-            cipher: None,
-        });
+        let access = login::sftp();
         let door = Door::new(Service::Sftp, &format!("sftp://{address}"), access, FILES)?;
         Ok(Running::new(process, vec![door], Some(files)))
     })

@@ -1,11 +1,9 @@
 //! vsftpd, without its log of transfers.
 
-use loadtest::cli::FtpTls;
-
 use super::account::Account;
 use super::process::{Process, configuration, free_address};
 use super::programs::Program;
-use super::{Door, FILES, Install, Kind, PEER, Place, Running, Service};
+use super::{Install, Kind, PEER, Place, Running, Service};
 
 pub(super) fn kind() -> Kind {
     Kind {
@@ -37,15 +35,6 @@ fn start(place: &Place) -> Result<Running, String> {
     let mut command = Program::need("vsftpd")?.command();
     let mut process = Process::start(command.arg(settings), &place.directory)?;
     process.wait_for_port(address)?;
-    let url = format!("ftp://{address}");
-    let doors = vec![
-        Door::new(Service::Ftp, &url, account.access(None, &place.trust), FILES)?,
-        Door::new(
-            Service::Ftps,
-            &url,
-            account.access(Some(FtpTls::Explicit), &place.trust),
-            FILES,
-        )?,
-    ];
+    let doors = account.doors(address, &place.trust)?;
     Ok(Running::new(process, doors, Some(files)))
 }
