@@ -1,6 +1,6 @@
 //! Waking tasks of the same shard.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
@@ -14,6 +14,12 @@ impl Notify {
         for waker in self.0.take() {
             waker.wake();
         }
+    }
+
+    /// Waits for the next [`Notify::notify`].
+    pub(crate) async fn next(&self) {
+        let asked = Cell::new(false);
+        self.until(|| asked.replace(true).then_some(())).await;
     }
 
     /// Waits until `ready` gives something. It is asked at once and after each [`Notify::notify`].

@@ -1,6 +1,5 @@
 //! Segment files: made ahead, written ahead, used again.
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -155,8 +154,7 @@ impl Log {
                     if !std::mem::replace(&mut failing, true) {
                         tracing::warn!(directory = %self.directory.display(), %error, "cannot make a segment");
                     }
-                    let asked = Cell::new(false);
-                    self.lacking.until(|| asked.replace(true).then_some(())).await;
+                    self.lacking.next().await;
                 }
             }
         }
@@ -170,8 +168,7 @@ impl Log {
     /// Waits until a segment has become ready, or cannot be made, or the log is fenced: after [`LogError::NotReady`], before
     /// trying again.
     pub async fn made(&self) {
-        let asked = Cell::new(false);
-        self.made.until(|| asked.replace(true).then_some(())).await;
+        self.made.next().await;
     }
 
     /// Lets those go who wait in [`Log::made`].

@@ -249,9 +249,8 @@ impl Owner {
         protocol: Protocol,
         command: Command,
         riding: Vec<InlineBlob>,
-        staged: Vec<Staged>,
+        mut staged: Vec<Staged>,
     ) -> Result<Receipt, StoreError> {
-        let mut staged = Some(staged);
         let answer = self
             .when_ready(|| self.submit(association, protocol, &command, &riding, &mut staged))
             .await?;
@@ -265,7 +264,7 @@ impl Owner {
         protocol: Protocol,
         command: &Command,
         riding: &[InlineBlob],
-        staged: &mut Option<Vec<Staged>>,
+        staged: &mut Vec<Staged>,
     ) -> Result<oneshot::Receiver<Result<Receipt, StoreError>>, StoreError> {
         let space = space_of(command);
         self.writable(space)?;
@@ -276,13 +275,7 @@ impl Owner {
             batch,
             places,
             payload,
-        } = self.append(
-            &resolved,
-            riding,
-            staged.as_deref().unwrap_or_default(),
-            sequence,
-            space,
-        )?;
+        } = self.append(&resolved, riding, staged, sequence, space)?;
         self.sequence.set(sequence);
         self.overlay.borrow_mut().push(sequence, &resolved.change);
         // Files of parts whose place another part took; what is in the log is dead weight there.
@@ -294,7 +287,7 @@ impl Owner {
         let queued = Queued::Change {
             change: resolved.change,
             places,
-            staged: staged.take().unwrap_or_default(),
+            staged: std::mem::take(staged),
             sequence,
             payload,
             answer,

@@ -99,7 +99,7 @@ impl Owner {
                 };
                 let publish = || {
                     self.place(association, account, &path, None, Some(from))?;
-                    self.submit(association, protocol, &command, &riding, &mut None)
+                    self.submit(association, protocol, &command, &riding, &mut Vec::new())
                 };
                 let answer = self.when_ready(publish).await?;
                 drop(riding);
