@@ -246,10 +246,8 @@ mod tests {
 
     fn missed(change: impl FnOnce(&mut Thresholds)) -> Vec<String> {
         let mut thresholds = Thresholds {
-            latencies: Vec::new(),
-            min_rate: None,
-            min_throughput_mib: None,
             max_errors: ErrorLimit::Count(2),
+            ..Thresholds::default()
         };
         change(&mut thresholds);
         thresholds.missed(&figures())
@@ -297,10 +295,8 @@ mod tests {
         tally.fail(0, &Failure::wrong("byte 7"));
         let figures = Figures::new(&tally, &[], 1.0, Vec::new(), Usage::default());
         let all = Thresholds {
-            latencies: Vec::new(),
-            min_rate: None,
-            min_throughput_mib: None,
             max_errors: ErrorLimit::Count(100),
+            ..Thresholds::default()
         };
         assert_eq!(all.missed(&figures), ["1 came back wrong"]);
         let none = Figures::new(&Tally::default(), &[], 1.0, Vec::new(), Usage::default());

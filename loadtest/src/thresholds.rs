@@ -43,6 +43,18 @@ pub struct Thresholds {
     pub max_errors: ErrorLimit,
 }
 
+/// Nothing but that no request fails.
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            latencies: Vec::new(),
+            min_rate: None,
+            min_throughput_mib: None,
+            max_errors: ErrorLimit::Count(0),
+        }
+    }
+}
+
 impl Thresholds {
     /// What was missed, a text each.
     #[must_use]

@@ -11,7 +11,7 @@ use loadtest::profile::{Mix, Profile};
 use loadtest::run::{Outcome, run};
 use loadtest::schedule::{Pace, Until};
 use loadtest::target::{Protocol, Target};
-use loadtest::thresholds::{ErrorLimit, Thresholds};
+use loadtest::thresholds::Thresholds;
 use loadtest::tls::Trust;
 
 use crate::share::{Framing, serve};
@@ -73,12 +73,7 @@ fn plan(access: HttpAccess, server: SocketAddr, profile: Profile) -> Plan {
         json: None,
         html: None,
         quiet: true,
-        thresholds: Thresholds {
-            latencies: Vec::new(),
-            min_rate: None,
-            min_throughput_mib: None,
-            max_errors: ErrorLimit::Count(0),
-        },
+        thresholds: Thresholds::default(),
     }
 }
 

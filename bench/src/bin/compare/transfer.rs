@@ -11,7 +11,7 @@ use loadtest::plan::{Access, Plan};
 use loadtest::profile::{Mix, Operation, Profile};
 use loadtest::schedule::{Pace, Until};
 use loadtest::sizes::Sizes;
-use loadtest::thresholds::{ErrorLimit, Thresholds};
+use loadtest::thresholds::Thresholds;
 
 use crate::metric::{Metric, Sample};
 use crate::rows::Transfer;
@@ -128,12 +128,7 @@ fn plan(server: &Running, door: &Door, of: Transfer, round: Round<'_>) -> Plan {
         json: None,
         html: None,
         quiet: true,
-        thresholds: Thresholds {
-            latencies: Vec::new(),
-            min_rate: None,
-            min_throughput_mib: None,
-            max_errors: ErrorLimit::Count(0),
-        },
+        thresholds: Thresholds::default(),
     }
 }
 
