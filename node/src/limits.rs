@@ -124,6 +124,8 @@ pub const COMPARE_PATIENCE_MS: u64 = 1000;
 pub const SHIP_RETRY_MIN_MS: u64 = 20;
 /// See [`SHIP_RETRY_MIN_MS`].
 pub const SHIP_RETRY_MAX_MS: u64 = 1000;
+/// How long a start waits for the cluster to say whether its number is a new one, before it makes ids of it.
+pub const STARTS_PATIENCE_MS: u64 = 2000;
 /// How often a node that has nothing to ship says so, to members elsewhere: what its silence adds to what they know.
 pub const SHIP_SIGN_MS: u64 = 1000;
 /// How often a member of a node's own is held against its registry although that has not changed.

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use filegrid_meta::secret::random_node;
+use filegrid_meta::store::Start;
 use futures::channel::mpsc as asynchronous;
 
 use crate::api::Prepared;
@@ -18,7 +20,7 @@ use crate::config::{Addresses, Config};
 use crate::disk::{Disk, RealDisk};
 use crate::ftp::PublicAddresses;
 use crate::ftp::state::TlsPolicy;
-use crate::limits::OPERATORS_MAX_COUNT;
+use crate::limits::{OPERATORS_MAX_COUNT, STARTS_PATIENCE_MS};
 use crate::mailbox::{Mailbox, Sender, mailbox};
 use crate::metrics::Health;
 use crate::net::{Admission, Handoff};
@@ -81,11 +83,18 @@ impl Node {
         let us = Us {
             node: state.node,
             logs: state.logs,
+            start: Start {
+                number: state.starts,
+                nonce: random_node()?,
+            },
             registry: Arc::clone(&registry),
             guesses: Arc::clone(login.guesses()),
             data: config.data.clone(),
         };
         let cluster = Cluster::start(config.metadata.clone(), us)?;
+        let (state, is_sure) = behind_all_starts(&config, &cluster, state)?;
+        // The upper half of a random number.
+        let chance = (random_node()? >> 32) as u32;
         let registrar = Registrar::start(Arc::clone(&registry), Arc::clone(&cluster) as _)?;
         let rows: Arc<dyn Rows> =
             Arc::new(FjallRows::open(&config.data.join("tree")).map_err(|error| error.to_string())?);
@@ -99,6 +108,7 @@ impl Node {
         let starts = Arc::new(Starts::new(config.data.clone(), state.clone()));
         let shared = Shared {
             state,
+            chance: (!is_sure).then_some(chance),
             starts: Arc::clone(&starts),
             data: config.data.clone(),
             rows,
@@ -408,6 +418,31 @@ fn next_state(config: &Config) -> Result<State, String> {
         let synced = disk.sync_dir(&data).await;
         synced.map_err(|error| crate::store::StoreError::disk("sync", &data, &error))?;
         Ok::<_, crate::store::StoreError>(state)
+    });
+    run.map_err(no_ring)?.map_err(|error| error.to_string())
+}
+
+/// The state, durable, with a number that no start has had, as far as the cluster says so in time, and whether it does: this
+/// `DATA` may be an older copy. What a member of our own knows is as old as the rest.
+fn behind_all_starts(config: &Config, cluster: &Cluster, state: State) -> Result<(State, bool), String> {
+    if cluster.is_embedded() {
+        return Ok((state, true));
+    }
+    let patience = Duration::from_millis(STARTS_PATIENCE_MS);
+    let known = futures::executor::block_on(cluster.number(patience));
+    let Some(number) = known.filter(|number| *number > state.starts) else {
+        return Ok((state, known.is_some()));
+    };
+    tracing::warn!(
+        starts = state.starts,
+        number,
+        "this node's data is an older copy: it goes on with ids that no start has made"
+    );
+    let raised = state.raised(number).map_err(|error| error.to_string())?;
+    let (disk, data): (Rc<dyn Disk>, _) = (Rc::new(RealDisk), config.data.clone());
+    let run = ring::run(None, || async move {
+        raised.save(&disk, &data).await?;
+        Ok::<_, crate::store::StoreError>((raised, true))
     });
     run.map_err(no_ring)?.map_err(|error| error.to_string())
 }

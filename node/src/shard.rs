@@ -151,7 +151,8 @@ async fn live(
     let compare_every = (compare_s > 0).then_some(Duration::from_secs(compare_s));
     for (log, owner) in &owners {
         let cluster = Arc::clone(&cluster);
-        ring::spawn(Feeder::new(Rc::clone(owner), *log, cluster, compare_every).run());
+        let feeder = Feeder::new(Rc::clone(owner), *log, store.clone(), cluster, compare_every);
+        ring::spawn(feeder.run());
     }
     ensure_roots(&owners, &store, &cluster).await?;
     for ((log, requests), (_, owner)) in owned.into_iter().zip(&owners) {
@@ -423,6 +424,7 @@ async fn open_owners(
             logs: parts.shared.state.logs,
             node: parts.shared.state.node,
             starts: parts.shared.state.starts,
+            ids: parts.shared.ids(*log),
             directory: log_directory(&parts.shared.data, *log),
             options: parts.config.log,
             closed: parts

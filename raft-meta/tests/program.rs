@@ -47,7 +47,11 @@ impl Program {
 
     /// Lets a node in: the number of its start.
     async fn enter(&self) -> u64 {
-        let command = store::Command::Enter { node: 7, logs: 1 };
+        let command = store::Command::Enter {
+            node: 7,
+            logs: 1,
+            start: store::Start::default(),
+        };
         let answered = self.client.propose(&command.encode().unwrap()).await.unwrap();
         match store::Reply::decode(&answered.answer).unwrap() {
             store::Reply::Entered { epoch, .. } => epoch,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use filegrid_meta::nodes::Event;
-use filegrid_meta::store::{Batch, Command, Reply, Shipped};
+use filegrid_meta::store::{Batch, Command, Reply, Shipped, Start};
 use filegrid_tree::{Change, DirRow, FileRow, Id, Op, Protocol, Row, lookup};
 use serde_json::{Value, json};
 
@@ -28,9 +28,10 @@ impl Meddler<'_> {
             protocol: Protocol::Api,
             ops,
         };
-        let done = self.member.propose(&Command::Copy(Batch {
-            node: self.event.node,
-            log: self.event.log,
+        let Event { node, log, .. } = self.event;
+        let mut batch = Batch {
+            node,
+            log,
             epoch: 1,
             first: 0,
             as_of_ms: 0,
@@ -38,21 +39,24 @@ impl Meddler<'_> {
                 generation: 1,
                 change: change.encode(),
             }],
-        }));
-        assert!(matches!(done, Reply::Applied(_)), "{done:?}");
-    }
-
-    fn row(&self, path: &str) -> Row {
-        let path = filegrid_tree::TreePath::parse(path).unwrap();
-        let view = self.member.store().view();
-        lookup(&view, self.association, &path).unwrap().unwrap()
+        };
+        // The node may ship something of its own meanwhile.
+        while let Reply::Gap(next) = self.member.propose(&Command::Copy(batch.clone())) {
+            batch.first = next;
+        }
     }
 
     fn directory(&self, path: &str) -> Id {
-        match self.row(path) {
-            Row::Dir(row) => row.id,
-            Row::File(row) => panic!("{row:?}"),
-        }
+        directory_at(self.member, self.association, path)
+    }
+}
+
+/// The id of a directory in the cluster's tree.
+fn directory_at(member: &Member, association: [u8; 16], path: &str) -> Id {
+    let path = filegrid_tree::TreePath::parse(path).unwrap();
+    match lookup(&member.store().view(), association, &path) {
+        Ok(Some(Row::Dir(row))) => row.id,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -170,12 +174,10 @@ fn a_node_from_an_older_backup_says_what_it_has_lost() {
     let mut server = member.node(&[]);
     server.announce("the cluster knows more changes than this node");
     server.announce("the metadata cluster knows files or directories that this node has lost");
+    server.announce("this node's data is an older copy");
     server.put("/d/kept", b"1");
     server.put("/d/deleted-later", b"1");
-    server.terminate();
-    assert!(server.wait_for_end().success());
-    let backup = tempfile::tempdir().unwrap();
-    copy(server.data(), backup.path());
+    let backup = backup_of(&mut server);
     server.start_again();
     server.put("/d/new", b"12345");
     server.put("/new/a", b"1");
@@ -185,11 +187,7 @@ fn a_node_from_an_older_backup_says_what_it_has_lost() {
         &json!({"Filelist": ["/d/deleted-later"]}),
     );
     tree_with(&server, event_of(&last));
-    server.terminate();
-    assert!(server.wait_for_end().success());
-    std::fs::remove_dir_all(server.data()).unwrap();
-    std::fs::create_dir(server.data()).unwrap();
-    copy(backup.path(), server.data());
+    restore(&mut server, &backup);
     server.start_again();
     poll(|| lost(&server) == [("/d/new".to_owned(), false, 5), ("/new".to_owned(), true, 0)]);
     // What the cluster lacked is there again, and so is what the node lacks.
@@ -208,6 +206,71 @@ fn a_node_from_an_older_backup_says_what_it_has_lost() {
     );
     assert_eq!(server.get("/d/kept").status, 200);
     server.get("/d/new").is_problem(404);
+    // The start that is lost had the number that this one would have had.
+    server.put("/again/a", b"1");
+    poll(|| server.tree().contains(&"/again/a".to_owned()));
+    let made = ["/new", "/again"].map(|path| directory_at(&member, association(&server), path));
+    assert_eq!(made[0].starts() + Start::LEFT_OUT, made[1].starts(), "{made:?}");
+}
+
+/// One that cannot know that it is a copy makes ids that no other start makes, until it knows.
+#[test]
+fn a_node_from_an_older_backup_that_starts_without_the_cluster_starts_once_more() {
+    let mut member = Member::started();
+    let mut server = member.node(&[]);
+    for said in [
+        "the metadata cluster knows files or directories that this node has lost",
+        "this node's data is an older copy",
+        "a shard has stopped",
+    ] {
+        server.announce(said);
+    }
+    server.tolerate("the metadata cluster is away");
+    server.put("/kept/a", b"1");
+    let backup = backup_of(&mut server);
+    server.start_again();
+    server.put("/new/a", b"1");
+    poll(|| server.tree().contains(&"/new/a".to_owned()));
+    restore(&mut server, &backup);
+    member.stop();
+    server.start_again();
+    server.put("/alone/a", b"1");
+    member.start();
+    assert!(!server.wait_for_end().success());
+    server.start_again();
+    server.put("/again/a", b"1");
+    let all = ["/kept", "/new", "/alone", "/again"];
+    poll(|| {
+        let tree = server.tree();
+        all.iter().all(|path| tree.contains(&format!("{path}/a")))
+    });
+    let [_, new, alone, again] = all.map(|path| directory_at(&member, association(&server), path));
+    assert_eq!(new.starts(), alone.starts());
+    // Theirs begin at 1, and in the upper half.
+    assert_eq!(
+        (new.0[12] & 0x80, alone.0[12] & 0x80),
+        (0, 0x80),
+        "{new:?} {alone:?}"
+    );
+    assert!(again.starts() > new.starts() + Start::LEFT_OUT, "{again:?}");
+}
+
+/// Ends a node, and copies what it has.
+fn backup_of(server: &mut Server) -> tempfile::TempDir {
+    server.terminate();
+    assert!(server.wait_for_end().success());
+    let backup = tempfile::tempdir().unwrap();
+    copy(server.data(), backup.path());
+    backup
+}
+
+/// Ends a node, and has it begin with what it had.
+fn restore(server: &mut Server, backup: &tempfile::TempDir) {
+    server.terminate();
+    assert!(server.wait_for_end().success());
+    std::fs::remove_dir_all(server.data()).unwrap();
+    std::fs::create_dir(server.data()).unwrap();
+    copy(backup.path(), server.data());
 }
 
 #[test]

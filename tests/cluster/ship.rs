@@ -1,6 +1,6 @@
 //! Changes come to the cluster once each and in order, whatever happens on the way.
 
-use filegrid_meta::store::{Command, Reply};
+use filegrid_meta::store::{Command, Reply, Start};
 use serde_json::json;
 
 use crate::member::{Member, event_of, tree_with};
@@ -101,6 +101,7 @@ fn a_copy_of_a_node_ends_the_first() {
     let entered = member.propose(&Command::Enter {
         node: event.node,
         logs,
+        start: Start::default(),
     });
     assert!(matches!(entered, Reply::Entered { epoch: 2, .. }), "{entered:?}");
     server.announce("the log is fenced");
@@ -163,6 +164,7 @@ fn a_node_that_knows_less_than_the_cluster_goes_on() {
         node: first.node,
         log: first.log,
         epoch: 1,
+        from: first.sequence,
         to: first.sequence + 1000,
     });
     assert_eq!(jumped, Reply::Applied(first.sequence + 1000));

@@ -8,7 +8,7 @@ use std::process::{self, Output};
 
 use filegrid_meta::config::{self, Overrides};
 use filegrid_meta::serve::Serving;
-use filegrid_meta::store::Command;
+use filegrid_meta::store::{Command, Start};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -330,7 +330,14 @@ impl World {
             is_all: true,
             if_empty: true,
         };
-        for command in [Command::Registry(joins), Command::Enter { node, logs: 1 }] {
+        for command in [
+            Command::Registry(joins),
+            Command::Enter {
+                node,
+                logs: 1,
+                start: Start::default(),
+            },
+        ] {
             let command = command.encode().unwrap();
             let done = self.serving[0].member().propose(&command);
             self.runtime.block_on(done).unwrap();

@@ -25,7 +25,7 @@ use filegrid_meta::nodes::{Event, ListRequest, Page};
 use filegrid_meta::raft::Client;
 use filegrid_meta::registry::{Command, Outcome};
 use filegrid_meta::serve::Serving;
-use filegrid_meta::store::Store;
+use filegrid_meta::store::{Start, Store};
 use filegrid_meta::wire::{Destination, Dialer, Identity, Security};
 use futures::channel::oneshot;
 use tokio::sync::mpsc;
@@ -68,6 +68,8 @@ pub struct Us {
     pub node: u64,
     /// Number of its logs.
     pub logs: u8,
+    /// This start of it.
+    pub start: Start,
     /// The registry as it knows it.
     pub registry: Arc<RegistryFile>,
     /// What guards its logins.
@@ -81,8 +83,8 @@ pub struct Us {
 pub struct Batch {
     /// The log.
     pub log: u8,
-    /// Sequence of the first; `None` for changes that put rows as they are, outside the sequence.
-    pub first: Option<u64>,
+    /// Sequence of the first.
+    pub first: u64,
     /// With these all is told that the log had at this time, if they are all.
     pub as_of_ms: Option<i64>,
     /// The bytes of each.
@@ -99,6 +101,8 @@ pub struct Granted {
     /// Whether it had let in no start since that in which it last had what this node had, and forgotten none: else one of
     /// the two may have been restored, and the same sequence may stand for other changes.
     pub is_next: bool,
+    /// Number of which this start has to make its ids: its own, unless another start has had that.
+    pub number: u32,
 }
 
 /// What the cluster has said to a batch.
@@ -106,7 +110,7 @@ pub struct Granted {
 pub enum Shipped {
     /// It has applied all up to this sequence.
     Applied(u64),
-    /// It lacks the changes from this sequence on.
+    /// It is elsewhere: to be gone on with from this sequence.
     Gap(u64),
     /// It has let another start of this node in.
     Fenced,
@@ -125,12 +129,23 @@ enum Request {
     Agreed {
         log: u8,
     },
+    Number {
+        patience: Duration,
+        reply: oneshot::Sender<Option<u32>>,
+    },
     Ship {
         batch: Batch,
         reply: oneshot::Sender<Shipped>,
     },
+    Copy {
+        log: u8,
+        at: u64,
+        change: Vec<u8>,
+        reply: oneshot::Sender<Shipped>,
+    },
     Jump {
         log: u8,
+        from: u64,
         to: u64,
         reply: oneshot::Sender<Shipped>,
     },
@@ -268,6 +283,14 @@ impl Cluster {
         self.ask(|reply| Request::Entered { log, reply }).await
     }
 
+    /// Number of which this start has to make its ids, as far as the cluster says so in time. It is this start's own, unless
+    /// this `DATA` is an older copy.
+    pub async fn number(&self, patience: Duration) -> Option<u32> {
+        self.ask(|reply| Request::Number { patience, reply })
+            .await
+            .flatten()
+    }
+
     /// Says that the cluster has what this node has of a log, as far as it was shipped.
     pub fn agree(&self, log: u8) {
         // Without anybody who could note it, it is found out again.
@@ -280,9 +303,20 @@ impl Cluster {
         asked.await.unwrap_or(Shipped::Stopped)
     }
 
-    /// Has the cluster go on behind a sequence of a log.
-    pub async fn jump(&self, log: u8, to: u64) -> Shipped {
-        let asked = self.ask(|reply| Request::Jump { log, to, reply });
+    /// Puts rows as they are behind the sequence of a log that the cluster has applied.
+    pub async fn copy(&self, log: u8, at: u64, change: Vec<u8>) -> Shipped {
+        let asked = self.ask(|reply| Request::Copy {
+            log,
+            at,
+            change,
+            reply,
+        });
+        asked.await.unwrap_or(Shipped::Stopped)
+    }
+
+    /// Has the cluster, which has applied `from` of a log, go on behind another sequence.
+    pub async fn jump(&self, log: u8, from: u64, to: u64) -> Shipped {
+        let asked = self.ask(|reply| Request::Jump { log, from, to, reply });
         asked.await.unwrap_or(Shipped::Stopped)
     }
 

@@ -23,6 +23,7 @@ pub(super) enum Ask {
     },
     Lose {
         log: u8,
+        at: u64,
         entries: Vec<Lost>,
         reply: oneshot::Sender<Shipped>,
     },
@@ -54,9 +55,16 @@ impl Cluster {
         asked.await.flatten()
     }
 
-    /// Marks entries that this node has lost.
-    pub async fn lose(&self, log: u8, entries: Vec<Lost>) -> Shipped {
-        let asked = self.ask(|reply| Request::Rows(Ask::Lose { log, entries, reply }));
+    /// Marks entries that this node has lost, as it is behind the sequence of a log that the cluster has applied.
+    pub async fn lose(&self, log: u8, at: u64, entries: Vec<Lost>) -> Shipped {
+        let asked = self.ask(|reply| {
+            Request::Rows(Ask::Lose {
+                log,
+                at,
+                entries,
+                reply,
+            })
+        });
         asked.await.unwrap_or(Shipped::Stopped)
     }
 
@@ -111,11 +119,17 @@ impl Session {
             Ask::Page { request, reply } => {
                 let _ = reply.send(self.way().rows(request).await.ok());
             }
-            Ask::Lose { log, entries, reply } => {
+            Ask::Lose {
+                log,
+                at,
+                entries,
+                reply,
+            } => {
                 let told = self.tell_as_us(|node, epoch| Command::Lost {
                     node,
                     log,
                     epoch,
+                    at,
                     entries,
                 });
                 let _ = reply.send(told.await);

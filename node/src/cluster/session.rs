@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use filegrid_meta::store::{self, Command, Reply};
+use filegrid_meta::store::{self, Command, Reply, Start};
 use filegrid_tree::Change;
 use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
@@ -22,6 +22,8 @@ pub(super) struct Session {
     granted: Mutex<Option<Entered>>,
     /// [`Self::granted`], once this node has the cluster's registry too.
     entered: watch::Sender<Option<Entered>>,
+    /// Number of which this start has to make its ids.
+    number: watch::Sender<Option<u32>>,
     /// Revision of the registry that this node knows.
     known: watch::Sender<Option<u64>>,
     is_away: AtomicBool,
@@ -37,6 +39,7 @@ pub(super) struct Entered {
     compared: Vec<u64>,
     /// Whether it is the start behind the one that this `DATA` has noted.
     is_next: bool,
+    number: u32,
 }
 
 impl Entered {
@@ -47,11 +50,13 @@ impl Entered {
                 epoch,
                 applied,
                 compared,
+                number,
             } => Ok(Self {
                 is_next: epoch::last(data).checked_add(1) == Some(epoch),
                 epoch,
                 applied,
                 compared,
+                number,
             }),
             other => Err(other),
         }
@@ -63,6 +68,7 @@ impl Entered {
             applied: self.applied.get(log).copied().unwrap_or(0),
             compared: self.compared.get(log).copied().unwrap_or(0),
             is_next: self.is_next,
+            number: self.number,
         }
     }
 }
@@ -74,6 +80,7 @@ impl Session {
             us,
             granted: Mutex::new(None),
             entered: watch::Sender::new(None),
+            number: watch::Sender::new(None),
             known: watch::Sender::new(None),
             is_away: AtomicBool::new(false),
             agreed: Mutex::default(),
@@ -95,10 +102,12 @@ impl Session {
         let enter = Command::Enter {
             node: self.us.node,
             logs: self.us.logs,
+            start: self.us.start,
         };
         let entered = Entered::of(self.way.propose(&enter).await?, &self.us.data);
         let entered = entered.map_err(|other| unexpected(&other))?;
         self.is_back();
+        self.number.send_replace(Some(entered.number));
         *self.granted.lock().await = Some(entered);
         Ok(())
     }
@@ -112,11 +121,29 @@ impl Session {
                 }
             }
             Request::Agreed { log } => self.agreed(log).await,
+            Request::Number { patience, reply } => {
+                let _ = reply.send(self.number(patience).await);
+            }
             Request::Ship { batch, reply } => {
                 let _ = reply.send(self.ship(batch).await);
             }
-            Request::Jump { log, to, reply } => {
-                let _ = reply.send(self.jump(log, to).await);
+            Request::Copy {
+                log,
+                at,
+                change,
+                reply,
+            } => {
+                let _ = reply.send(self.copy(log, at, change).await);
+            }
+            Request::Jump { log, from, to, reply } => {
+                let told = self.tell_as_us(|node, epoch| Command::Jump {
+                    node,
+                    log,
+                    epoch,
+                    from,
+                    to,
+                });
+                let _ = reply.send(told.await);
             }
             Request::Wait {
                 events,
@@ -150,6 +177,13 @@ impl Session {
         entered.clone()
     }
 
+    async fn number(&self, patience: Duration) -> Option<u32> {
+        let mut number = self.number.subscribe();
+        let told = number.wait_for(Option::is_some);
+        let told = tokio::time::timeout(patience, told).await.ok()?.ok()?;
+        *told
+    }
+
     /// The cluster has what this node has of a log. Once that is so of all, the number of this start is noted.
     async fn agreed(&self, log: u8) {
         let granted = self.granted.lock().await;
@@ -166,32 +200,39 @@ impl Session {
         let Some(Entered { epoch, .. }) = self.entered().await else {
             return Shipped::Stopped;
         };
-        let mut changes = Vec::with_capacity(batch.changes.len());
-        for change in batch.changes.iter() {
-            changes.push(store::Shipped {
-                generation: association_of(change).map_or(0, |association| self.generation_of(association)),
-                change: change.clone(),
-            });
-        }
-        let command = store::Batch {
+        let changes = batch.changes.iter().map(|change| self.at_home(change.clone()));
+        let command = Command::Ship(store::Batch {
             node: self.us.node,
             log: batch.log,
             epoch,
-            first: batch.first.unwrap_or(0),
+            first: batch.first,
             // The time that is known already stays.
             as_of_ms: batch.as_of_ms.unwrap_or(i64::MIN),
-            changes,
-        };
-        let command = match batch.first {
-            Some(_) => Command::Ship(command),
-            None => Command::Copy(command),
-        };
+            changes: changes.collect(),
+        });
         self.tell(epoch, &command).await
     }
 
-    async fn jump(&self, log: u8, to: u64) -> Shipped {
-        self.tell_as_us(|node, epoch| Command::Jump { node, log, epoch, to })
-            .await
+    async fn copy(&self, log: u8, at: u64, change: Vec<u8>) -> Shipped {
+        let command = |node, epoch| {
+            Command::Copy(store::Batch {
+                node,
+                log,
+                epoch,
+                first: at.saturating_add(1),
+                as_of_ms: i64::MIN,
+                changes: vec![self.at_home(change)],
+            })
+        };
+        self.tell_as_us(command).await
+    }
+
+    /// A change with the generation of the home that its association has here.
+    fn at_home(&self, change: Vec<u8>) -> store::Shipped {
+        store::Shipped {
+            generation: association_of(&change).map_or(0, |association| self.generation_of(association)),
+            change,
+        }
     }
 
     /// Tells the cluster something, as this start of the node.
@@ -245,12 +286,20 @@ impl Session {
     /// Whether this start, which is refused by its number, goes on: the cluster was restored, and nobody has come since.
     async fn returned(&self, refused: u64) -> Result<bool, String> {
         let mut granted = self.granted.lock().await;
-        if granted.as_ref().is_none_or(|known| known.epoch != refused) {
+        let Some(number) = granted
+            .as_ref()
+            .filter(|known| known.epoch == refused)
+            .map(|known| known.number)
+        else {
             return Ok(true);
-        }
+        };
         let again = Command::Return {
             node: self.us.node,
             logs: self.us.logs,
+            start: Start {
+                number,
+                ..self.us.start
+            },
             epoch: refused,
         };
         match Entered::of(self.way.propose(&again).await?, &self.us.data) {

@@ -24,7 +24,7 @@ use crate::limits::{
     SHIP_SIGN_MS,
 };
 use crate::ring;
-use crate::store::{Follower, Following, Most, Owner, StoreError};
+use crate::store::{Follower, Following, Most, Owner, Store, StoreError};
 
 /// Bounds of a batch.
 const MOST: Most = Most {
@@ -36,6 +36,7 @@ const MOST: Most = Most {
 pub struct Feeder {
     owner: Rc<Owner>,
     log: u8,
+    store: Store,
     cluster: Arc<Cluster>,
     follower: Follower,
     /// Sequence that the log had when this start opened it. The cluster cannot have more, unless the node has lost that.
@@ -45,11 +46,11 @@ pub struct Feeder {
     rounds: Rounds,
 }
 
-/// What has become of a batch.
+/// What has become of what was sent.
 enum Sent {
     /// All up to this sequence is applied.
     Applied(u64),
-    /// Changes from this sequence on are missing.
+    /// The cluster goes on from this sequence.
     Gap(u64),
 }
 
@@ -57,6 +58,8 @@ enum Sent {
 enum Ended {
     /// The cluster has let another start of the node in.
     Fenced,
+    /// The cluster knows later starts: ids have to be made of this number from now on.
+    Older(u32),
     /// The log cannot be read.
     Store(StoreError),
     /// The node stops.
@@ -67,7 +70,13 @@ impl Feeder {
     /// A feeder of a log that is open. From now on the log keeps what the cluster does not have. Every `compare_every` the
     /// rows are compared with the cluster's.
     #[must_use]
-    pub fn new(owner: Rc<Owner>, log: u8, cluster: Arc<Cluster>, compare_every: Option<Duration>) -> Self {
+    pub fn new(
+        owner: Rc<Owner>,
+        log: u8,
+        store: Store,
+        cluster: Arc<Cluster>,
+        compare_every: Option<Duration>,
+    ) -> Self {
         // A node that the cluster does not know yet may be nobody's home: it takes nothing before it is let in.
         owner.set_closed(!cluster.is_known() && !cluster.is_embedded());
         owner.follow();
@@ -76,6 +85,7 @@ impl Feeder {
             opened: owner.progress().applied(),
             owner,
             log,
+            store,
             cluster,
             follower: Follower::default(),
             shipped: 0,
@@ -89,6 +99,12 @@ impl Feeder {
         match ended {
             Ended::Stopped => {}
             Ended::Fenced => self.owner.fence_by_follower(),
+            Ended::Older(number) => {
+                if let Err(error) = self.store.begin_behind(number).await {
+                    tracing::error!(log = self.log, %error, "the number of the next start cannot be raised");
+                }
+                self.owner.fence_as_older();
+            }
             Ended::Store(error) => {
                 tracing::error!(log = self.log, %error, "changes cannot be shipped to the metadata cluster");
             }
@@ -99,6 +115,9 @@ impl Feeder {
         let Some(granted) = self.cluster.entered(self.log).await else {
             return Ended::Stopped;
         };
+        if granted.number > self.store.number() {
+            return Ended::Older(granted.number);
+        }
         self.rounds.answered(granted.compared);
         self.owner.set_closed(false);
         if let Err(ended) = self.resume(granted.applied).await {
@@ -157,7 +176,7 @@ impl Feeder {
         // Its rows are not sent as they are: a directory whose name another has again would be out of sight for ever.
         // Comparing sends what the cluster lacks, and marks that.
         let sequence = self.owner.progress().applied();
-        self.jump(sequence).await?;
+        self.jump(applied, sequence).await?;
         self.rounds.hurry();
         Ok(())
     }
@@ -197,19 +216,16 @@ impl Feeder {
         let as_of_ms = (sent >= last).then_some(now_ms);
         let batch = Batch {
             log: self.log,
-            first: Some(self.shipped + 1),
+            first: self.shipped + 1,
             as_of_ms,
             changes: Arc::new(changes),
         };
         let begun = clock::monotonic();
-        match self.send(batch).await? {
+        match self.insist(|| self.cluster.ship(batch.clone())).await? {
             Sent::Applied(applied) if applied > sent => self.catch_up(applied, sent).await?,
             Sent::Applied(applied) => self.moved_to(applied, as_of_ms),
             // The cluster was restored meanwhile, or has applied more than it has answered.
-            Sent::Gap(next) => {
-                self.follower = Follower::default();
-                self.moved_to(next.saturating_sub(1), None);
-            }
+            Sent::Gap(next) => self.went_to(next),
         }
         let rest = Duration::from_millis(SHIP_EVERY_MS).saturating_sub(begun.elapsed());
         if !is_behind && !rest.is_zero() {
@@ -218,11 +234,11 @@ impl Feeder {
         Ok(())
     }
 
-    /// Sends a batch until it is taken.
-    async fn send(&self, batch: Batch) -> Result<Sent, Ended> {
+    /// Tells the cluster something until it is taken or refused.
+    async fn insist<T: Future<Output = Shipped>>(&self, tell: impl Fn() -> T) -> Result<Sent, Ended> {
         let mut pause_ms = SHIP_RETRY_MIN_MS;
         loop {
-            match self.cluster.ship(batch.clone()).await {
+            match tell().await {
                 Shipped::Applied(applied) => return Ok(Sent::Applied(applied)),
                 Shipped::Gap(next) => return Ok(Sent::Gap(next)),
                 Shipped::Fenced => return Err(Ended::Fenced),
@@ -279,11 +295,13 @@ impl Feeder {
                     .map_err(|error| Ended::Store(error.into()))?
             {
                 rows += change.ops.len();
-                self.send_rows(&change).await?;
+                if !self.send_rows(&change).await? {
+                    return Ok(());
+                }
             }
         }
         drop(view);
-        self.jump(sequence).await?;
+        self.jump(self.shipped, sequence).await?;
         tracing::info!(
             log = self.log,
             rows,
@@ -294,36 +312,42 @@ impl Feeder {
         Ok(())
     }
 
-    /// Sends a change that puts rows, outside the sequence.
-    async fn send_rows(&self, change: &Change) -> Result<(), Ended> {
-        let batch = Batch {
-            log: self.log,
-            first: None,
-            as_of_ms: None,
-            changes: Arc::new(vec![change.encode()]),
-        };
-        self.send(batch).await.map(drop)
+    /// Sends a change that puts rows as they are behind what is shipped; `false` if the cluster is not there any more.
+    async fn send_rows(&mut self, change: &Change) -> Result<bool, Ended> {
+        let change = change.encode();
+        let sent = self.insist(|| self.cluster.copy(self.log, self.shipped, change.clone()));
+        let sent = sent.await?;
+        Ok(self.is_here(&sent))
     }
 
-    /// Has the cluster go on behind a sequence.
-    async fn jump(&mut self, to: u64) -> Result<(), Ended> {
-        let applied = self.insist(|| self.cluster.jump(self.log, to)).await?;
-        self.moved_to(applied, None);
-        Ok(())
-    }
-
-    /// Tells the cluster something until it is taken: the sequence that it has applied then.
-    async fn insist<T: Future<Output = Shipped>>(&self, tell: impl Fn() -> T) -> Result<u64, Ended> {
-        loop {
-            match tell().await {
-                Shipped::Applied(applied) => return Ok(applied),
-                Shipped::Fenced => return Err(Ended::Fenced),
-                Shipped::Stopped => return Err(Ended::Stopped),
-                Shipped::Gap(_) | Shipped::Away => {
-                    ring::sleep(Duration::from_millis(SHIP_RETRY_MAX_MS)).await;
-                }
+    /// Whether the cluster is still where it was when it was told something; else it is gone after.
+    fn is_here(&mut self, told: &Sent) -> bool {
+        match told {
+            Sent::Applied(_) => true,
+            Sent::Gap(next) => {
+                self.went_to(*next);
+                false
             }
         }
+    }
+
+    /// Has the cluster, which has applied `from`, go on behind another sequence.
+    async fn jump(&mut self, mut from: u64, to: u64) -> Result<(), Ended> {
+        loop {
+            match self.insist(|| self.cluster.jump(self.log, from, to)).await? {
+                Sent::Applied(applied) => {
+                    self.moved_to(applied, None);
+                    return Ok(());
+                }
+                Sent::Gap(next) => from = next.saturating_sub(1),
+            }
+        }
+    }
+
+    /// The cluster goes on from a sequence, wherever it was.
+    fn went_to(&mut self, next: u64) {
+        self.follower = Follower::default();
+        self.moved_to(next.saturating_sub(1), None);
     }
 
     fn moved_to(&mut self, shipped: u64, as_of_ms: Option<i64>) {

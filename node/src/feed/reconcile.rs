@@ -205,32 +205,41 @@ impl Feeder {
             let found = differences(&whose, part.directory, ours, page.rows).map_err(unreadable)?;
             // Marks come first: once another directory has taken its name, nothing leads to the one that is gone, and a node that
             // ends in between would never mark it.
-            self.lose(found.lost).await?;
-            self.put(run.association, found.put).await?;
+            if !self.lose(found.lost).await? || !self.put(run.association, found.put).await? {
+                return Ok(false);
+            }
         }
         Ok(true)
     }
 
-    async fn put(&mut self, association: [u8; 16], mut ops: Vec<Op>) -> Result<(), Ended> {
+    /// Sends rows that the cluster lacks; `false` if it is not where it was any more.
+    async fn put(&mut self, association: [u8; 16], mut ops: Vec<Op>) -> Result<bool, Ended> {
         self.rounds.found.put += ops.len();
         while !ops.is_empty() {
             let rest = ops.split_off(ops.len().min(COPY_MAX_ROWS));
             let change = putting(association, std::mem::replace(&mut ops, rest));
-            self.send_rows(&change).await?;
+            if !self.send_rows(&change).await? {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
-    async fn lose(&mut self, lost: Vec<Lost>) -> Result<(), Ended> {
+    /// Marks what this node has lost; `false` if the cluster is not where it was any more.
+    async fn lose(&mut self, lost: Vec<Lost>) -> Result<bool, Ended> {
         let found = &mut self.rounds.found;
         found.lost += lost.len();
         if let Some(first) = lost.first() {
             found.example.get_or_insert_with(|| first.mark.path.clone());
         }
         for some in lost.chunks(LOSE_MAX_COUNT) {
-            self.insist(|| self.cluster.lose(self.log, some.to_vec())).await?;
+            let told = self.insist(|| self.cluster.lose(self.log, self.shipped, some.to_vec()));
+            let told = told.await?;
+            if !self.is_here(&told) {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

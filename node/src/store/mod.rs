@@ -116,6 +116,8 @@ pub type OwnerSender = mpsc::UnboundedSender<OwnerRequest>;
 pub struct Shared {
     /// Identity of the node and number of its starts.
     pub state: State,
+    /// Random, if another start may have had this number.
+    pub chance: Option<u32>,
     /// Where numbers of further starts come from.
     pub starts: Arc<Starts>,
     /// `DATA`.
@@ -131,6 +133,18 @@ pub struct Shared {
     pub shards: usize,
     /// Bytes of the disk that large blobs leave to others.
     pub low_water_bytes: u64,
+}
+
+impl Shared {
+    /// What makes the ids of a shard's blobs, or of a log's directories.
+    #[must_use]
+    pub fn ids(&self, number: u8) -> IdMaker {
+        let (node, starts) = (self.state.node, self.state.starts);
+        match self.chance {
+            None => IdMaker::new(node, starts, number),
+            Some(chance) => IdMaker::unsure(node, starts, number, chance),
+        }
+    }
 }
 
 /// A shard's handle on the store. Cheap to clone.
@@ -154,7 +168,7 @@ impl Store {
     /// The handle of a shard.
     #[must_use]
     pub fn new(shared: Shared, shard: u8, disk: Rc<dyn Disk>) -> Self {
-        let ids = IdMaker::new(shared.state.node, shared.state.starts, shard);
+        let ids = shared.ids(shard);
         let reader = Rc::new(Reader::new(Rc::clone(&disk), shared.data.clone()));
         let pins = shared.pins.of(usize::from(shard));
         let files = Rc::new(BlobFiles::new(Rc::clone(&disk), shared.low_water_bytes));
@@ -261,10 +275,25 @@ impl Store {
     async fn tend(&self, ids: &RefCell<IdMaker>) -> Result<(), StoreError> {
         if ids.borrow().is_low() {
             let starts = self.0.shared.starts.claim(&self.0.disk).await?;
-            tracing::info!(starts, "half of the ids of a start are used: got a further one");
+            tracing::info!(starts, "the ids of a start run low: got a further one");
             ids.borrow_mut().extend(starts);
         }
         Ok(())
+    }
+
+    /// Number of which this start makes its ids.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.0.shared.state.starts
+    }
+
+    /// Has starts from the next one on make their ids of numbers above this one.
+    ///
+    /// # Errors
+    ///
+    /// If the disk refuses, or there are none above it.
+    pub async fn begin_behind(&self, number: u32) -> Result<(), StoreError> {
+        self.0.shared.starts.raise(&self.0.disk, number).await
     }
 
     /// Bytes that are free where the data is; `None` if the disk does not tell.

@@ -39,6 +39,21 @@ impl Starts {
         Ok(state.starts)
     }
 
+    /// Has the numbers that are given out from now on be above one.
+    ///
+    /// # Errors
+    ///
+    /// If the disk refuses, or there are none above it.
+    pub async fn raise(&self, disk: &Rc<dyn Disk>, to: u32) -> Result<(), StoreError> {
+        let mut state = self.state.lock().await;
+        if state.starts < to {
+            let raised = state.raised(to)?;
+            raised.save(disk, &self.data).await?;
+            *state = raised;
+        }
+        Ok(())
+    }
+
     /// Notes where the logs were closed.
     ///
     /// # Errors
@@ -126,6 +141,26 @@ mod tests {
                 );
             });
         }
+    }
+
+    #[test]
+    fn numbers_that_others_have_had_are_left_out() {
+        let sim = SimDisk::new(1, Faults::default());
+        let disk: Rc<dyn Disk> = Rc::new(sim.clone());
+        let data = PathBuf::from("/data");
+        block_on(async {
+            make_data(&sim).await;
+            let starts = Starts::new(data.clone(), state(4));
+            for to in [9, 7, 9] {
+                starts.raise(&disk, to).await.unwrap();
+            }
+            let disk: Rc<dyn Disk> = Rc::new(sim.power_cycle(Faults::default()));
+            let found = State::load(&disk, &data).await.unwrap().unwrap();
+            assert_eq!(found.starts, 9);
+            assert_eq!(starts.claim(&disk).await.unwrap(), 10);
+            let beyond = starts.raise(&disk, STARTS_MAX + 1).await;
+            assert!(matches!(beyond, Err(StoreError::Refused(_))), "{beyond:?}");
+        });
     }
 
     #[test]

@@ -55,14 +55,25 @@ impl State {
     ///
     /// When there are no more numbers.
     pub fn next_start(&self) -> Result<Self, StoreError> {
-        if self.starts >= STARTS_MAX {
+        Ok(Self {
+            closed: None,
+            ..self.raised(self.starts.saturating_add(1))?
+        })
+    }
+
+    /// The state with another number of starts.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such number.
+    pub fn raised(&self, starts: u32) -> Result<Self, StoreError> {
+        if starts > STARTS_MAX {
             return Err(StoreError::Refused(format!(
                 "this node has used up its {STARTS_MAX} starts: copy the files to a node with fresh data"
             )));
         }
         Ok(Self {
-            starts: self.starts + 1,
-            closed: None,
+            starts,
             ..self.clone()
         })
     }

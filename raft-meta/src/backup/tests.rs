@@ -9,7 +9,7 @@ use crate::config::{Config, Listen};
 use crate::machine::Chunk;
 use crate::registry;
 use crate::serve::Serving;
-use crate::store::{Command, Reply};
+use crate::store::{Command, Reply, Start};
 use crate::wire::Security;
 
 fn header() -> Header {
@@ -129,7 +129,15 @@ async fn members_restored_alike_go_on_together_and_take_one_more() {
     let of = |name: &str| directory.path().join(name);
     let first = member(&of("old"), 1, address()).await;
     propose(&first, tenant(1)).await;
-    let entered = propose(&first, Command::Enter { node: 7, logs: 1 }).await;
+    let entered = propose(
+        &first,
+        Command::Enter {
+            node: 7,
+            logs: 1,
+            start: Start::default(),
+        },
+    )
+    .await;
     assert!(matches!(entered, Reply::Entered { epoch: 1, .. }), "{entered:?}");
     backup(&first, &of("file"));
     let applied = first.member().status().applied;
@@ -163,6 +171,7 @@ async fn members_restored_alike_go_on_together_and_take_one_more() {
     let back = Command::Return {
         node: 7,
         logs: 1,
+        start: Start::default(),
         epoch: 2,
     };
     let returned = propose(&running[1], back.clone()).await;

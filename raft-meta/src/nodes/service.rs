@@ -184,6 +184,8 @@ impl Nodes {
         request: CompareRequest,
         read: impl FnOnce(&TreeView, &CompareRequest) -> Result<T, filegrid_tree::TreeError> + Send + 'static,
     ) -> Result<T, Refusal> {
+        // A log may have gone back since: a member that has not heard of that has other rows behind the same sequence.
+        self.catch_up().await?;
         let patience = Duration::from_millis(request.patience_ms.min(LIST_PATIENCE_MAX_MS));
         self.wait_for(&[request.at], patience).await?;
         let view = self.store.view();

@@ -11,7 +11,7 @@ use crate::config::{Config, Listen};
 use crate::raft::Client;
 use crate::registry;
 use crate::serve::Serving;
-use crate::store::{Batch, Command, Reply, Shipped};
+use crate::store::{Batch, Command, Reply, Shipped, Start};
 use crate::wire::{CallError, Destination, Dialer, Identity, Refusal, Security, Watch};
 
 const NODE: u64 = 7;
@@ -66,13 +66,20 @@ impl World {
             let done = self.ask(Command::Registry(command)).await;
             assert!(matches!(done, Reply::Registry(Ok(_))), "{done:?}");
         }
-        let entered = self.ask(Command::Enter { node: NODE, logs: 1 }).await;
+        let entered = self
+            .ask(Command::Enter {
+                node: NODE,
+                logs: 1,
+                start: Start::default(),
+            })
+            .await;
         assert_eq!(
             entered,
             Reply::Entered {
                 epoch: 1,
                 applied: vec![0],
                 compared: vec![0],
+                number: 0,
             }
         );
     }

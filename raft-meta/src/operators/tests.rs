@@ -195,7 +195,13 @@ async fn producers_and_what_was_rejected_are_told() {
     let world = World::start().await;
     let none: Producers = world.ask(PRODUCERS, &()).await;
     assert!(none.producers.is_empty());
-    world.propose(store::Command::Enter { node: NODE, logs: 2 }).await;
+    world
+        .propose(store::Command::Enter {
+            node: NODE,
+            logs: 2,
+            start: store::Start::default(),
+        })
+        .await;
     let change = filegrid_tree::Change {
         association: *TENANT.as_bytes(),
         time: 1,

@@ -7,18 +7,18 @@
 //! - 1, a command of the registry, JSON;
 //! - 2, changes: node (8), log (1), epoch (8), sequence of the first (8), as of (8), then each change: generation of the
 //!   association's home (8), length (4), bytes as [`filegrid_tree::Change::encode`] writes them;
-//! - 3, a start of a node: node (8), number of logs (1);
-//! - 4, a jump: node (8), log (1), epoch (8), sequence to go on behind (8);
-//! - 5, a copy: as 2; sequence and time mean nothing;
-//! - 6, lost entries: node (8), log (1), epoch (8), then JSON;
-//! - 7, a return: node (8), number of logs (1), epoch (8);
+//! - 3, a start of a node: node (8), number of logs (1), number of the start (4), nonce (8);
+//! - 4, a jump: node (8), log (1), epoch (8), sequence that is applied (8), sequence to go on behind (8);
+//! - 5, a copy: as 2, the sequence being that behind what is applied; the time means nothing;
+//! - 6, lost entries: node (8), log (1), epoch (8), sequence that is applied (8), then JSON;
+//! - 7, a return: node (8), number of logs (1), number of the start (4), nonce (8), epoch (8);
 //! - 8, compared rows: node (8), log (1), epoch (8), number of the request (8), rows (8), sent (8), lost (8).
 //!
 //! A reply: JSON.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Compared, Lost};
+use super::{Compared, Lost, Start};
 use crate::machine::MachineError;
 use crate::registry::{self, Outcome, Refusal};
 
@@ -29,12 +29,14 @@ pub enum Command {
     Registry(registry::Command),
     /// Changes of a node's log.
     Ship(Batch),
-    /// Lets a start of a node in, which ends the starts before it.
+    /// Lets a start of a node in, which ends the starts before it. One that is in already is told the same again.
     Enter {
         /// The node.
         node: u64,
         /// How many logs it has.
         logs: u8,
+        /// The start.
+        start: Start,
     },
     /// Lets a start of a node in that the cluster had let in before it was restored, unless another has come since.
     Return {
@@ -42,13 +44,17 @@ pub enum Command {
         node: u64,
         /// How many logs it has.
         logs: u8,
-        /// Number of the start before.
+        /// The start.
+        start: Start,
+        /// What the cluster had numbered it.
         epoch: u64,
     },
     /// Changes that put rows of a node's tree as they are, outside the sequence: for what its log has no changes of any more.
+    /// They are refused with [`Reply::Gap`] unless exactly the changes before `first` are applied: one that comes late, behind
+    /// newer changes, must not put older rows.
     Copy(Batch),
     /// Goes on behind a sequence, whatever was applied: the node or the cluster was restored. What is missing is found
-    /// by comparing.
+    /// by comparing. Refused with [`Reply::Gap`] unless the cluster is where the sender takes it to be, or there already.
     Jump {
         /// The node.
         node: u64,
@@ -56,10 +62,13 @@ pub enum Command {
         log: u8,
         /// Epoch of the sender.
         epoch: u64,
+        /// Sequence that was applied.
+        from: u64,
         /// Sequence that counts as applied.
         to: u64,
     },
-    /// Marks entries that the cluster has and the node has not, as comparing has shown.
+    /// Marks entries that the cluster has and the node has not, as comparing has shown. Refused with [`Reply::Gap`] unless
+    /// exactly the changes are applied behind which that was so.
     Lost {
         /// The node.
         node: u64,
@@ -67,6 +76,8 @@ pub enum Command {
         log: u8,
         /// Epoch of the sender.
         epoch: u64,
+        /// Sequence of the last change.
+        at: u64,
         /// The entries.
         entries: Vec<Lost>,
     },
@@ -125,7 +136,7 @@ pub enum Reply {
     Registry(Result<Registered, Refusal>),
     /// All up to this sequence is applied.
     Applied(u64),
-    /// Changes are missing: send again from this sequence on.
+    /// The cluster is elsewhere: go on from this sequence.
     Gap(u64),
     /// A later start of the node has been let in: stop.
     Fenced,
@@ -138,6 +149,9 @@ pub enum Reply {
         /// Number of the last request to compare rows that each log has answered.
         #[serde(default)]
         compared: Vec<u64>,
+        /// Number of which the start makes its ids: its own, or a higher one because another start has had that.
+        #[serde(default)]
+        number: u32,
     },
 }
 
@@ -181,10 +195,9 @@ impl Command {
                     out.extend_from_slice(&shipped.change);
                 }
             }
-            Self::Enter { node, logs } => {
+            Self::Enter { node, logs, start } => {
                 out.push(ENTER);
-                out.extend_from_slice(&node.to_le_bytes());
-                out.push(*logs);
+                put_start(&mut out, *node, *logs, *start);
             }
             Self::Compared {
                 node,
@@ -205,29 +218,43 @@ impl Command {
                     out.extend_from_slice(&number.to_le_bytes());
                 }
             }
-            Self::Return { node, logs, epoch } => {
+            Self::Return {
+                node,
+                logs,
+                start,
+                epoch,
+            } => {
                 out.push(RETURN);
-                out.extend_from_slice(&node.to_le_bytes());
-                out.push(*logs);
+                put_start(&mut out, *node, *logs, *start);
                 out.extend_from_slice(&epoch.to_le_bytes());
             }
-            Self::Jump { node, log, epoch, to } => {
+            Self::Jump {
+                node,
+                log,
+                epoch,
+                from,
+                to,
+            } => {
                 out.push(JUMP);
                 out.extend_from_slice(&node.to_le_bytes());
                 out.push(*log);
-                out.extend_from_slice(&epoch.to_le_bytes());
-                out.extend_from_slice(&to.to_le_bytes());
+                for number in [epoch, from, to] {
+                    out.extend_from_slice(&number.to_le_bytes());
+                }
             }
             Self::Lost {
                 node,
                 log,
                 epoch,
+                at,
                 entries,
             } => {
                 out.push(LOST);
                 out.extend_from_slice(&node.to_le_bytes());
                 out.push(*log);
-                out.extend_from_slice(&epoch.to_le_bytes());
+                for number in [epoch, at] {
+                    out.extend_from_slice(&number.to_le_bytes());
+                }
                 serde_json::to_writer(&mut out, entries)
                     .map_err(|error| MachineError::Damaged(error.to_string()))?;
             }
@@ -284,6 +311,13 @@ impl Reply {
     }
 }
 
+fn put_start(out: &mut Vec<u8>, node: u64, logs: u8, start: Start) {
+    out.extend_from_slice(&node.to_le_bytes());
+    out.push(logs);
+    out.extend_from_slice(&start.number.to_le_bytes());
+    out.extend_from_slice(&start.nonce.to_le_bytes());
+}
+
 /// What is left of a command.
 struct Reader<'b>(&'b [u8]);
 
@@ -300,6 +334,13 @@ impl Reader<'_> {
 
     fn byte(&mut self) -> Option<u8> {
         self.take().map(|[byte]| byte)
+    }
+
+    fn start(&mut self) -> Option<Start> {
+        Some(Start {
+            number: self.take().map(u32::from_le_bytes)?,
+            nonce: self.number()?,
+        })
     }
 
     fn batch(&mut self) -> Option<Batch> {
@@ -326,6 +367,7 @@ impl Reader<'_> {
         Some(Command::Enter {
             node: self.number()?,
             logs: self.byte()?,
+            start: self.start()?,
         })
     }
 
@@ -347,6 +389,7 @@ impl Reader<'_> {
         Some(Command::Return {
             node: self.number()?,
             logs: self.byte()?,
+            start: self.start()?,
             epoch: self.number()?,
         })
     }
@@ -356,6 +399,7 @@ impl Reader<'_> {
             node: self.number()?,
             log: self.byte()?,
             epoch: self.number()?,
+            at: self.number()?,
             entries: serde_json::from_slice(std::mem::take(&mut self.0)).ok()?,
         })
     }
@@ -365,6 +409,7 @@ impl Reader<'_> {
             node: self.number()?,
             log: self.byte()?,
             epoch: self.number()?,
+            from: self.number()?,
             to: self.number()?,
         })
     }

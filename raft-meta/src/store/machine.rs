@@ -15,7 +15,7 @@ use super::keys::{self, MARK};
 use super::live::{Live, Rows, TreeView};
 use super::lost::Marks;
 use super::snapshot::{StoreSnapshot, read};
-use super::{Batch, Command, Lost, Producer, ProducerShown, Registered, Reply, Shipped, Verdict, directory};
+use super::{Batch, Command, Producer, ProducerShown, Registered, Reply, Shipped, Start, Verdict, directory};
 use crate::limits::REJECTED_KEPT_MAX_COUNT;
 use crate::machine::{Machine, MachineError, MachineInstall, MachineSnapshot};
 use crate::registry::{self, Position, Registry, Row, RowChange};
@@ -231,22 +231,50 @@ impl State {
             Command::Registry(command) => self.change_registry(&command, rows),
             Command::Ship(batch) => self.ship(&batch, rows),
             Command::Copy(batch) => self.copy(&batch, rows),
-            Command::Enter { node, logs } => self.enter(node, logs, 0, rows),
-            Command::Return { node, logs, epoch } => {
+            Command::Enter { node, logs, start } => self.enter(node, logs, start, None, rows),
+            Command::Return {
+                node,
+                logs,
+                start,
+                epoch,
+            } => {
                 let mut known = self.producers.range((node, 0)..=(node, u8::MAX));
                 if known.all(|(_, producer)| producer.may_return(epoch)) {
-                    self.enter(node, logs, epoch, rows)
+                    self.enter(node, logs, start, Some(epoch), rows)
                 } else {
                     Ok(Reply::Fenced)
                 }
             }
-            Command::Jump { node, log, epoch, to } => self.jump(node, log, epoch, to, rows),
+            Command::Jump {
+                node,
+                log,
+                epoch,
+                from,
+                to,
+            } => match self.sender_at(node, log, epoch, &[from, to]) {
+                Ok(producer) => {
+                    let producer = Producer {
+                        applied: to,
+                        ..producer
+                    };
+                    self.put_producer(node, log, producer, rows)?;
+                    Ok(Reply::Applied(to))
+                }
+                Err(refused) => Ok(refused),
+            },
             Command::Lost {
                 node,
                 log,
                 epoch,
+                at,
                 entries,
-            } => self.lose(node, log, epoch, &entries, rows),
+            } => match self.sender_at(node, log, epoch, &[at]) {
+                Ok(_) => {
+                    self.lost.mark(&entries, rows)?;
+                    Ok(Reply::Applied(at))
+                }
+                Err(refused) => Ok(refused),
+            },
             Command::Compared {
                 node,
                 log,
@@ -319,36 +347,31 @@ impl State {
     }
 
     fn copy(&mut self, batch: &Batch, rows: &mut Rows) -> Result<Reply, MachineError> {
-        let Some(producer) = self.sender(batch.node, batch.log, batch.epoch) else {
-            return Ok(Reply::Fenced);
-        };
+        let at = batch.first.saturating_sub(1);
+        if let Err(refused) = self.sender_at(batch.node, batch.log, batch.epoch, &[at]) {
+            return Ok(refused);
+        }
         for shipped in &batch.changes {
             // Rows of an association that is at home elsewhere are that node's to tell.
             let _ = self.change(batch.node, shipped, rows)?;
         }
-        Ok(Reply::Applied(producer.applied))
-    }
-
-    /// Marks what the node has lost.
-    fn lose(
-        &mut self,
-        node: u64,
-        log: u8,
-        epoch: u64,
-        entries: &[Lost],
-        rows: &mut Rows,
-    ) -> Result<Reply, MachineError> {
-        let Some(producer) = self.sender(node, log, epoch) else {
-            return Ok(Reply::Fenced);
-        };
-        self.lost.mark(entries, rows)?;
-        Ok(Reply::Applied(producer.applied))
+        Ok(Reply::Applied(at))
     }
 
     /// How far a log has come, if the sender is the last start of its node.
     fn sender(&self, node: u64, log: u8, epoch: u64) -> Option<Producer> {
         let producer = self.producers.get(&(node, log)).copied();
         producer.filter(|producer| producer.epoch == epoch)
+    }
+
+    /// The same, if the log is at one of these sequences; or what the sender is told.
+    fn sender_at(&self, node: u64, log: u8, epoch: u64, at: &[u64]) -> Result<Producer, Reply> {
+        let producer = self.sender(node, log, epoch).ok_or(Reply::Fenced)?;
+        if at.contains(&producer.applied) {
+            Ok(producer)
+        } else {
+            Err(Reply::Gap(producer.applied.saturating_add(1)))
+        }
     }
 
     /// Applies a change, or says why it is rejected.
@@ -386,15 +409,31 @@ impl State {
 
     /// Lets a start in, with a number above those that are known and above that which it had before, if it had one: a node
     /// tells by it which of its commands were refused.
-    fn enter(&mut self, node: u64, logs: u8, before: u64, rows: &mut Rows) -> Result<Reply, MachineError> {
+    fn enter(
+        &mut self,
+        node: u64,
+        logs: u8,
+        start: Start,
+        before: Option<u64>,
+        rows: &mut Rows,
+    ) -> Result<Reply, MachineError> {
         let known = self.producers.range((node, 0)..=(node, u8::MAX));
-        let known = known.map(|(_, producer)| producer.epoch).max();
-        let epoch = known.unwrap_or(0).max(before).saturating_add(1);
+        let known = known
+            .map(|(_, producer)| (producer.epoch, producer.start))
+            .max_by_key(|known| known.0);
+        let (known, last) = known.unzip();
+        let start = start.behind(last);
+        let epoch = match known {
+            // It was let in, and nobody heard the answer.
+            Some(known) if last == Some(start) && before.is_none() => known,
+            known => known.max(before).unwrap_or(0).saturating_add(1),
+        };
         let mut applied = Vec::with_capacity(usize::from(logs));
         let mut compared = Vec::with_capacity(usize::from(logs));
         for log in 0..logs {
             let mut producer = self.producers.get(&(node, log)).copied().unwrap_or_default();
             producer.epoch = epoch;
+            producer.start = start;
             applied.push(producer.applied);
             compared.push(producer.compared.number);
             self.put_producer(node, log, producer, rows)?;
@@ -403,23 +442,8 @@ impl State {
             epoch,
             applied,
             compared,
+            number: start.number,
         })
-    }
-
-    fn jump(
-        &mut self,
-        node: u64,
-        log: u8,
-        epoch: u64,
-        to: u64,
-        rows: &mut Rows,
-    ) -> Result<Reply, MachineError> {
-        let Some(mut producer) = self.sender(node, log, epoch) else {
-            return Ok(Reply::Fenced);
-        };
-        producer.applied = to;
-        self.put_producer(node, log, producer, rows)?;
-        Ok(Reply::Applied(to))
     }
 
     fn put_producer(

@@ -35,5 +35,5 @@ pub use self::live::TreeView;
 pub use self::lost::{Lost, LostEntry, LostMark, LostPage};
 pub use self::machine::{Since, Store};
 pub(crate) use self::producer::restored_row;
-pub use self::producer::{Compared, Producer, ProducerShown, Verdict};
+pub use self::producer::{Compared, Producer, ProducerShown, Start, Verdict};
 pub use self::rejected::{RejectedPage, RejectedShown};

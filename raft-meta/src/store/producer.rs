@@ -19,6 +19,40 @@ pub struct Producer {
     /// What came of comparing rows when that was last asked for.
     #[serde(default)]
     pub compared: Compared,
+    /// The start that was let in last, with the highest number of any.
+    #[serde(default)]
+    pub start: Start,
+}
+
+/// A start of a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// Its number by the node's own count, of which the node makes its ids.
+    pub number: u32,
+    /// Random, to tell the start from another of the same number: one of the two has begun on an older copy. 0: it is told
+    /// from none.
+    pub nonce: u64,
+}
+
+impl Start {
+    /// How many numbers are left out behind those that the cluster knows, when a start has to get another: a start may take
+    /// further ones for its ids without telling.
+    pub const LEFT_OUT: u32 = 1 << 12;
+
+    /// The start as it goes on behind the last one that is known: with its own number if that is a new one, else with one that
+    /// no start has ever had.
+    #[must_use]
+    pub fn behind(self, known: Option<Self>) -> Self {
+        match known {
+            None => self,
+            Some(known) if known.nonce == self.nonce && self.nonce != 0 => known,
+            Some(known) if known.number < self.number => self,
+            Some(known) => Self {
+                number: known.number.saturating_add(Self::LEFT_OUT),
+                ..self
+            },
+        }
+    }
 }
 
 /// What a log has found when it compared its rows with the cluster's.

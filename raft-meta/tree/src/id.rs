@@ -54,13 +54,19 @@ impl std::fmt::Debug for Id {
 /// Highest number of a start: 24 bits.
 pub const STARTS_MAX: u32 = (1 << 24) - 1;
 
-/// Ids of one number after which a maker wants the next: half of them, at the fastest rate half a day's.
-const ENOUGH: u32 = 1 << 31;
+/// A maker wants the next number when it has only so many ids left of its own: at the fastest rate three hours'.
+const LOW: u32 = 1 << 29;
+
+/// Where the counters of makers begin whose number may be another's.
+const UNSURE: u32 = 1 << 31;
 
 /// Makes ids for one shard or log of a node.
 ///
-/// At the fastest rate the 2³² ids of a start last a day. A maker that runs low is given the number of a further
+/// At the fastest rate the ids of a start last half a day. A maker that runs low is given the number of a further
 /// start, and goes on with that when its own is used up.
+///
+/// Where a node begins on an older copy of its disk, a start has a number that another has had, and may not know it. Its ids are
+/// told from that one's by their counter: it begins at random in the upper half, which others do not use.
 #[derive(Debug, Clone)]
 pub struct IdMaker {
     node: u64,
@@ -85,10 +91,29 @@ impl IdMaker {
         }
     }
 
+    /// A maker whose number may be another's. `chance` is random.
+    #[must_use]
+    pub fn unsure(node: u64, starts: u32, shard: u8, chance: u32) -> Self {
+        Self {
+            counter: UNSURE + chance / 4,
+            ..Self::new(node, starts, shard)
+        }
+    }
+
+    /// How many ids there are of its number still.
+    fn left(&self) -> u32 {
+        let last = if self.counter < UNSURE {
+            UNSURE - 1
+        } else {
+            u32::MAX
+        };
+        last - self.counter
+    }
+
     /// Whether it is time for the number of a further start.
     #[must_use]
     pub fn is_low(&self) -> bool {
-        self.counter >= ENOUGH && self.further.is_none()
+        self.left() <= LOW && self.further.is_none()
     }
 
     /// Takes the number of a start to go on with: durable, and no other start's.
@@ -98,7 +123,7 @@ impl IdMaker {
 
     /// Leaves out as many ids, as if they had been made; at most to the end of the start. For tests of the end.
     pub fn skip(&mut self, ids: u32) {
-        self.counter = self.counter.saturating_add(ids);
+        self.counter += ids.min(self.left());
     }
 
     /// The next id.
@@ -107,7 +132,7 @@ impl IdMaker {
     ///
     /// [`TreeError::NoIds`] when those of its starts are used up and it was given no further one.
     pub fn next_id(&mut self) -> Result<Id, TreeError> {
-        if self.counter == u32::MAX {
+        if self.left() == 0 {
             self.starts = self.further.take().ok_or(TreeError::NoIds)?;
             self.counter = 0;
         }
@@ -131,11 +156,19 @@ mod tests {
         assert_eq!(id.0, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0, 0, 0, 1]);
         assert_eq!((id.node(), id.starts()), (0x0102_0304_0506_0708, 0x0009_0a0b));
         assert_eq!(id.to_string(), "0102030405060708090a0b0c00000001");
-        ids.skip(u32::MAX - 2);
+        ids.skip(UNSURE - 3);
         assert_eq!(
             ids.next_id().unwrap().0,
-            [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 255, 255, 255, 255]
+            [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 127, 255, 255, 255]
         );
+        let counter = |chance| {
+            let mut ids = IdMaker::unsure(1, 2, 3, chance);
+            let id = ids.next_id().unwrap();
+            assert!(!ids.is_low());
+            id.0[12..].to_vec()
+        };
+        assert_eq!(counter(0), [128, 0, 0, 1]);
+        assert_eq!(counter(u32::MAX), [192, 0, 0, 0]);
     }
 
     #[test]
@@ -143,9 +176,9 @@ mod tests {
         let mut ids = IdMaker::new(1, 2, 3);
         let first = ids.next_id().unwrap();
         assert!(!ids.is_low());
-        ids.skip(ENOUGH - 2);
+        ids.skip(ids.left() - LOW - 1);
         assert!(!ids.is_low());
-        assert!(ids.next_id().is_ok() && ids.is_low(), "half are used");
+        assert!(ids.next_id().is_ok() && ids.is_low());
         ids.skip(u32::MAX);
         assert_eq!(
             [ids.next_id(), ids.next_id()],
@@ -161,7 +194,7 @@ mod tests {
     #[test]
     fn a_further_start_is_used_only_when_its_own_is_used_up() {
         let mut ids = IdMaker::new(1, 2, 3);
-        ids.skip(u32::MAX - 100);
+        ids.skip(ids.left() - 100);
         ids.extend(9);
         let made: Vec<_> = (0..200).map(|_| ids.next_id().unwrap()).collect();
         assert_eq!(made.iter().filter(|id| id.starts() == 2).count(), 100);
@@ -180,10 +213,12 @@ mod tests {
             (1, STARTS_MAX, 0),
             (2, 1, 0),
         ] {
-            let mut ids = IdMaker::new(node, starts, shard);
-            for skipped in [0, 1, 1000, u32::MAX - 3000] {
-                ids.skip(skipped);
-                assert!((0..300).all(|_| made.insert(ids.next_id().unwrap())));
+            let sure = IdMaker::new(node, starts, shard);
+            for mut ids in [sure, IdMaker::unsure(node, starts, shard, 7)] {
+                for skipped in [0, 1, 1000, ids.left() - 3000] {
+                    ids.skip(skipped);
+                    assert!((0..300).all(|_| made.insert(ids.next_id().unwrap())));
+                }
             }
         }
     }

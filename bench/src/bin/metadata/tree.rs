@@ -8,7 +8,7 @@ use filegrid_meta::nodes::{LIST, ListRequest, Page};
 use filegrid_meta::raft::Client;
 use filegrid_meta::registry;
 use filegrid_meta::serve::Serving;
-use filegrid_meta::store::{Batch, Command, Reply, Shipped};
+use filegrid_meta::store::{Batch, Command, Reply, Shipped, Start};
 use filegrid_meta::wire::{Destination, Dialer, Identity, Security};
 use filegrid_tree::{
     Change, DirRow, Extent, FileRow, Id, Op, Protocol, ROOTS, Row, TreePath, root_name, walk,
@@ -70,7 +70,11 @@ async fn found(client: &Client) -> Result<(), String> {
             node: None,
         }),
         Command::Registry(registry::Command::Place { key, node, from: 0 }),
-        Command::Enter { node, logs: 1 },
+        Command::Enter {
+            node,
+            logs: 1,
+            start: Start::default(),
+        },
     ] {
         ask(client, &command).await?;
     }

@@ -188,6 +188,15 @@ impl Owner {
         self.follow.is_closed.set(closed);
     }
 
+    /// Stops acknowledging at once: the follower knows later starts of this node than this one.
+    pub fn fence_as_older(&self) {
+        self.fence(&StoreError::Refused(
+            "this node's data is an older copy, and what this start makes could be taken for what another has made: \
+             the next start makes it anew"
+                .to_owned(),
+        ));
+    }
+
     /// Stops acknowledging at once: the follower has let another start of this node in.
     pub fn fence_by_follower(&self) {
         self.fence(&StoreError::Refused(

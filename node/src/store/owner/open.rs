@@ -30,6 +30,8 @@ pub struct Opening {
     pub node: u64,
     /// How often the node has been started.
     pub starts: u32,
+    /// Makes the ids of its directories.
+    pub ids: IdMaker,
     /// `DATA/shard-NN`.
     pub directory: PathBuf,
     /// Options of the log.
@@ -62,6 +64,7 @@ impl Owner {
             logs,
             node,
             starts,
+            ids,
             directory,
             options,
             closed,
@@ -103,7 +106,7 @@ impl Owner {
             directory,
             pins,
             all_pins,
-            ids: RefCell::new(IdMaker::new(node, starts, number)),
+            ids: RefCell::new(ids),
             overlay: RefCell::new(Overlay::default()),
             queue: RefCell::new(VecDeque::new()),
             live: RefCell::new(replay.live),

@@ -77,6 +77,7 @@ impl Life {
         let shared = Shared {
             starts: Arc::new(Starts::new(data(), state.clone())),
             state: state.clone(),
+            chance: None,
             data: data(),
             rows: Arc::new(rows.clone()) as Arc<dyn Rows>,
             pins: AllPins::new(usize::from(LOGS)),
@@ -91,6 +92,7 @@ impl Life {
                 logs: LOGS,
                 node: state.node,
                 starts: state.starts,
+                ids: shared.ids(log),
                 directory: log_directory(&data(), log),
                 options,
                 closed: closed.as_ref().map(|closed| closed[usize::from(log)]),

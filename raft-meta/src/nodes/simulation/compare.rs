@@ -60,12 +60,13 @@ impl Feeder {
             return Ok(false);
         }
         let runs = directories(&rows, association);
+        let at = Event {
+            node: self.node.id,
+            log: self.log,
+            sequence,
+        };
         let request = |spans| CompareRequest {
-            at: Event {
-                node: self.node.id,
-                log: self.log,
-                sequence,
-            },
+            at,
             patience_ms: PATIENCE_MS,
             spans,
         };
@@ -93,7 +94,10 @@ impl Feeder {
                     });
                     span.to = Some(from);
                 }
-                lacks_nothing &= self.mend(&rows, association, &path, &span, page.rows).await?;
+                let Some(lacked) = self.mend(&rows, association, &path, &span, page.rows).await? else {
+                    return Ok(false);
+                };
+                lacks_nothing &= !lacked;
             }
         }
         self.compare_at = Instant::now() + EVERY;
@@ -103,15 +107,16 @@ impl Feeder {
         Ok(lacks_nothing)
     }
 
-    /// Sends what the cluster lacks, and marks what only it has; says whether it lacked nothing.
+    /// Sends what the cluster lacks, and marks what only it has; says whether it lacked something, or nothing if the cluster
+    /// is not where it was any more.
     async fn mend(
-        &self,
+        &mut self,
         rows: &Rows,
         association: [u8; 16],
         path: &str,
         span: &Span,
         theirs: Vec<(String, Vec<u8>)>,
-    ) -> Result<bool, Fenced> {
+    ) -> Result<Option<bool>, Fenced> {
         let mut ours = BTreeMap::new();
         let each = &mut |name: &str, row: &[u8]| {
             ours.insert(name.to_owned(), row.to_vec());
@@ -151,13 +156,18 @@ impl Feeder {
                 node: self.node.id,
                 log: self.log,
                 epoch: self.epoch,
+                at: self.shipped,
                 entries,
             };
-            self.insist(&lose).await?;
+            if !self.tell(&lose).await? {
+                return Ok(None);
+            }
         }
         for some in put.chunks(COPY_MAX_ROWS) {
-            self.copy(&putting(association, some.to_vec())).await?;
+            if !self.copy(&putting(association, some.to_vec())).await? {
+                return Ok(None);
+            }
         }
-        Ok(put.is_empty())
+        Ok(Some(!put.is_empty()))
     }
 }

@@ -60,6 +60,8 @@ pub(super) struct Disk {
     /// Whether the cluster has ever let the node in. Before that it takes nothing.
     pub(super) is_known: bool,
     pub(super) starts: u32,
+    /// Lives of the node, also those that an older disk knows nothing of: names that are made in one are made in no other.
+    pub(super) lives: u32,
     /// Number of the last start that the cluster has let in, as this disk knows it.
     pub(super) epoch: u64,
 }
@@ -78,6 +80,7 @@ impl Disk {
             logs: associations.iter().map(log).collect(),
             is_known: false,
             starts: 0,
+            lives: 0,
             epoch: 0,
         }
     }
@@ -172,14 +175,14 @@ fn publish(path: &str, size: u64) -> Command {
     }
 }
 
-/// A file that is kept, in a directory that no other start makes: whoever has lost one and makes another of its name hides
+/// A file that is kept, in a directory that no other life makes: whoever has lost one and makes another of its name hides
 /// what was in the first.
-pub(super) fn keep(random: &mut Random, starts: u32, size: u64) -> Command {
-    publish(&format!("/kept-{starts}-{}/{size}", random.below(6)), size)
+pub(super) fn keep(random: &mut Random, life: u32, size: u64) -> Command {
+    publish(&format!("/kept-{life}-{}/{size}", random.below(6)), size)
 }
 
 /// What a client does that nobody counts: files that are replaced and deleted, directories that move.
-pub(super) fn noise(random: &mut Random, starts: u32, size: u64) -> Command {
+pub(super) fn noise(random: &mut Random, life: u32, size: u64) -> Command {
     let path = |text: String| TreePath::parse(&text).unwrap();
     let (one, other) = (random.below(6), random.below(6));
     match random.below(5) {
@@ -194,7 +197,7 @@ pub(super) fn noise(random: &mut Random, starts: u32, size: u64) -> Command {
         },
         3 => Command::Move {
             moves: vec![(
-                path(format!("/kept-{starts}-{one}")),
+                path(format!("/kept-{life}-{one}")),
                 path(format!("/moved-{size}")),
             )],
             replace: false,

@@ -60,7 +60,7 @@ impl Feeder {
 
     async fn resume(&mut self, grant: Grant) -> Result<(), Fenced> {
         if grant.applied > self.opened {
-            return self.catch_up().await;
+            return self.catch_up(grant.applied).await;
         }
         self.is_sure = grant.is_next;
         self.moved_to(grant.applied);
@@ -73,21 +73,27 @@ impl Feeder {
     }
 
     /// Makes the cluster go on with this node, which has lost changes: what differs is found by comparing.
-    async fn catch_up(&mut self) -> Result<(), Fenced> {
+    async fn catch_up(&mut self, applied: u64) -> Result<(), Fenced> {
         self.is_sure = false;
-        self.jump(self.last()).await
+        self.jump(applied, self.last()).await
     }
 
-    async fn jump(&mut self, to: u64) -> Result<(), Fenced> {
-        let jump = Command::Jump {
-            node: self.node.id,
-            log: self.log,
-            epoch: self.epoch,
-            to,
-        };
-        match self.insist(&jump).await? {
-            Said::Applied(applied) => self.moved_to(applied),
-            Said::Gap(next) => panic!("a jump has a gap before {next}"),
+    async fn jump(&mut self, mut from: u64, to: u64) -> Result<(), Fenced> {
+        loop {
+            let jump = Command::Jump {
+                node: self.node.id,
+                log: self.log,
+                epoch: self.epoch,
+                from,
+                to,
+            };
+            match self.insist(&jump).await? {
+                Said::Applied(applied) => {
+                    self.moved_to(applied);
+                    break;
+                }
+                Said::Gap(next) => from = next - 1,
+            }
         }
         self.compare_at = Instant::now();
         Ok(())
@@ -133,7 +139,7 @@ impl Feeder {
         let sent = self.shipped + changes.len() as u64;
         let batch = self.batch(self.shipped + 1, changes);
         match self.insist(&Command::Ship(batch)).await? {
-            Said::Applied(applied) if applied > sent => self.catch_up().await?,
+            Said::Applied(applied) if applied > sent => self.catch_up(applied).await?,
             Said::Applied(applied) => self.moved_to(applied),
             Said::Gap(next) => self.moved_to(next - 1),
         }
@@ -178,16 +184,29 @@ impl Feeder {
             ops.extend(puts(&rows, &span));
         }
         for some in ops.chunks(COPY_MAX_ROWS) {
-            self.copy(&putting(association, some.to_vec())).await?;
+            if !self.copy(&putting(association, some.to_vec())).await? {
+                return Ok(());
+            }
         }
         self.is_sure = true;
-        self.jump(to).await
+        self.jump(self.shipped, to).await
     }
 
-    /// Sends a change that puts rows, outside the sequence.
-    pub(super) async fn copy(&self, change: &Change) -> Result<(), Fenced> {
-        let batch = self.batch(0, vec![change.encode()]);
-        self.insist(&Command::Copy(batch)).await.map(drop)
+    /// Sends a change that puts rows, outside the sequence; `false` if the cluster is not where it was any more.
+    pub(super) async fn copy(&mut self, change: &Change) -> Result<bool, Fenced> {
+        let batch = self.batch(self.shipped + 1, vec![change.encode()]);
+        self.tell(&Command::Copy(batch)).await
+    }
+
+    /// Tells the cluster what holds behind what is shipped; `false` if it is not there any more.
+    pub(super) async fn tell(&mut self, command: &Command) -> Result<bool, Fenced> {
+        match self.insist(command).await? {
+            Said::Applied(_) => Ok(true),
+            Said::Gap(next) => {
+                self.moved_to(next - 1);
+                Ok(false)
+            }
+        }
     }
 }
 

@@ -33,7 +33,7 @@ use crate::raft::runtime::seed_dice;
 use crate::raft::tests::hosts::{Hosts, MEMBERS};
 use crate::raft::tests::net::Way;
 use crate::registry;
-use crate::store::{Command, Reply};
+use crate::store::{Command, Reply, Start};
 use crate::wire::Identity;
 
 /// Numbers of the nodes.
@@ -58,12 +58,11 @@ fn association(node: u64, log: u8) -> Uuid {
     Uuid::from_u128((u128::from(node) << 8) + u128::from(log) + 1)
 }
 
-/// A client of a node's; what it has given up may be done later, if `is_late`.
-fn client(hosts: &Hosts<SimStore>, node: u64, is_late: bool) -> Client<Way> {
+/// A client of a node's; what it has given up may be done later.
+fn client(hosts: &Hosts<SimStore>, node: u64) -> Client<Way> {
     let way = Way {
         at: node,
         us: Identity::node(&format!("{node:016x}")),
-        is_late,
         net: hosts.net.clone(),
     };
     Client::new(way, Hosts::<SimStore>::destinations())
@@ -92,8 +91,7 @@ impl World {
         let hosts = Hosts::new(seed, SimStore::new);
         let node = |id| {
             let associations: Vec<_> = (0..LOGS).map(|log| *association(id, log).as_bytes()).collect();
-            let prompt = client(&hosts, id, false);
-            Node::new(id, seed, &associations, client(&hosts, id, true), prompt)
+            Node::new(id, seed, &associations, client(&hosts, id))
         };
         Self {
             nodes: NODES.into_iter().map(node).collect(),
@@ -145,7 +143,7 @@ impl World {
                     self.hosts.net.get().cut.remove(&node.id);
                 }
                 // A copy of the node is started, and goes away again.
-                2 => drop(tokio::time::timeout(Duration::from_secs(5), node.let_in()).await),
+                2 => drop(tokio::time::timeout(Duration::from_secs(5), node.let_copy_in()).await),
                 3 if self.loses == Loses::Nodes => node.save(),
                 4 if self.loses == Loses::Nodes => node.lose(false).await,
                 5 if self.loses == Loses::Nodes && self.hosts.dice(2) == 0 => node.lose(true).await,
@@ -165,7 +163,11 @@ impl World {
             // A copy of the node that was about to come when it went away again may still be let in.
             while node.settle().await.is_err() {}
         }
-        let enter = Command::Enter { node: 1, logs: 0 };
+        let enter = Command::Enter {
+            node: 1,
+            logs: 0,
+            start: Start::default(),
+        };
         self.hosts.settle(&enter.encode().unwrap()).await;
     }
 
@@ -232,12 +234,12 @@ fn change_accounts(seed: u64, reading: Reading) -> (usize, bool) {
         let hosts = Hosts::new(seed, SimStore::new);
         hosts.start_all().await;
         let tenant = Uuid::from_u128(1);
-        found(&client(&hosts, NODES[0], true), tenant, NODES[0]).await;
+        found(&client(&hosts, NODES[0]), tenant, NODES[0]).await;
         let accounts = Accounts::new(&hosts, tenant, reading);
         let until = Instant::now() + TIME;
         let mut running = JoinSet::new();
         for node in 0..4 {
-            running.spawn_local(Rc::clone(&accounts).work(client(&hosts, node + 100, true), until));
+            running.spawn_local(Rc::clone(&accounts).work(client(&hosts, node + 100), until));
         }
         while Instant::now() < until {
             sleep(Duration::from_millis(200 + hosts.dice(2000))).await;
@@ -249,6 +251,13 @@ fn change_accounts(seed: u64, reading: Reading) -> (usize, bool) {
         hosts.stop().await;
         (accounts.answers(), accounts.have_order())
     })
+}
+
+/// Of half the seeds that were asked for those that are odd, or even: in odd ones somebody loses a disk.
+fn seeds_that_lose(usual: u64, lose: bool) -> impl Iterator<Item = u64> + Send + Clone {
+    let seeds = seeds(usual);
+    let some = seeds.start..seeds.start + (seeds.end - seeds.start).div_ceil(2);
+    some.filter(move |seed| (seed % 2 == 1) == lose)
 }
 
 /// The first seeds, a quarter of those that were asked for.
@@ -268,7 +277,7 @@ fn play_seeds(seeds: impl Iterator<Item = u64> + Send + Clone) -> u64 {
     });
     let kept = kept.into_inner();
     assert!(
-        kept > 200 * count,
+        kept >= 200 * count,
         "{kept} files in {count} runs: it hardly worked"
     );
     lost.into_inner()
@@ -276,17 +285,17 @@ fn play_seeds(seeds: impl Iterator<Item = u64> + Send + Clone) -> u64 {
 
 #[test]
 fn the_tree_of_the_cluster_is_that_of_the_nodes() {
-    assert_eq!(play_seeds(some_seeds(48).map(|seed| seed * 2)), 0);
+    assert_eq!(play_seeds(seeds_that_lose(48, false)), 0);
 }
 
 #[test]
-#[ignore = "one of more than a thousand seeds still ends with a row that differs"]
 fn what_nodes_or_the_cluster_have_lost_is_marked_or_sent_again() {
-    let seeds = some_seeds(48).map(|seed| seed * 2 + 1);
+    let seeds = seeds_that_lose(48, true);
     let count = seeds.clone().count() as u64;
     let lost = play_seeds(seeds);
+    // In one run it may be that nothing is.
     assert!(
-        lost > 5 * count,
+        count < 5 || lost > 5 * count,
         "{lost} files in {count} runs: hardly any were lost"
     );
 }

@@ -8,16 +8,18 @@ use std::time::Duration;
 use filegrid_journal::sim::Random;
 use filegrid_tree::{IdMaker, Op};
 use tokio::task::{JoinHandle, JoinSet, spawn_local};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::disk::{Disk, Log, keep, noise};
 use super::feeder::{Feeder, Fenced};
 use crate::raft::Client;
 use crate::raft::tests::net::Way;
-use crate::store::{Command, Lost, Reply};
+use crate::store::{Command, Lost, Reply, Start};
 
 /// Logs of a node, each with one association.
 pub(super) const LOGS: u8 = 2;
+/// How long a start waits for the cluster before it makes ids of its own number.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the cluster has said.
 pub(super) enum Said {
@@ -32,6 +34,16 @@ pub(super) struct Grant {
     pub(super) applied: u64,
     /// Whether it is the start behind the last one that the disk knows of.
     pub(super) is_next: bool,
+}
+
+/// What the cluster has said to a start.
+#[derive(Debug)]
+struct Entered {
+    epoch: u64,
+    /// Of each log.
+    grants: Vec<Grant>,
+    /// Of which the start makes its ids.
+    number: u32,
 }
 
 /// Where a file has to be.
@@ -60,9 +72,6 @@ pub(super) struct Kept {
 pub(super) struct Node {
     pub(super) id: u64,
     pub(super) client: Client<Way>,
-    /// For what is outside the sequences, and so not known to be done already: a connection that was given up must not
-    /// carry that behind what came later.
-    prompt: Client<Way>,
     pub(super) disk: RefCell<Disk>,
     pub(super) kept: RefCell<Vec<Kept>>,
     pub(super) random: RefCell<Random>,
@@ -76,17 +85,10 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(
-        id: u64,
-        seed: u64,
-        associations: &[[u8; 16]],
-        client: Client<Way>,
-        prompt: Client<Way>,
-    ) -> Rc<Self> {
+    pub(super) fn new(id: u64, seed: u64, associations: &[[u8; 16]], client: Client<Way>) -> Rc<Self> {
         Rc::new(Self {
             id,
             client,
-            prompt,
             disk: RefCell::new(Disk::new(associations)),
             kept: RefCell::default(),
             random: RefCell::new(Random::new(seed ^ (id << 32))),
@@ -124,26 +126,47 @@ impl Node {
     async fn live(self: Rc<Self>) {
         loop {
             let mut tasks = JoinSet::new();
-            let starts = {
+            let start = {
                 let mut disk = self.disk.borrow_mut();
                 disk.starts += 1;
-                disk.starts
+                disk.lives += 1;
+                self.start_of(disk.starts)
             };
-            let write = |tasks: &mut JoinSet<()>| {
+            let write = |tasks: &mut JoinSet<()>, number, is_sure| {
+                self.disk.borrow_mut().starts = number;
                 for log in 0..LOGS {
-                    tasks.spawn_local(Rc::clone(&self).write(log, starts));
+                    let ids = if is_sure {
+                        IdMaker::new(self.id, number, log)
+                    } else {
+                        let chance = u32::try_from(self.dice(1 << 32)).unwrap();
+                        IdMaker::unsure(self.id, number, log, chance)
+                    };
+                    tasks.spawn_local(Rc::clone(&self).write(log, ids));
                 }
             };
             let was_known = self.disk.borrow().is_known;
             let opened = self.opened();
-            if was_known {
-                write(&mut tasks);
+            let mut entering = Box::pin(self.enter(start));
+            // One that was let in before does not wait for ever: it makes ids of its own number then.
+            let patience = if was_known { PATIENCE } else { Duration::MAX };
+            let entered = match timeout(patience, &mut entering).await {
+                Ok(entered) => {
+                    write(&mut tasks, entered.number, true);
+                    entered
+                }
+                Err(_) => {
+                    write(&mut tasks, start.number, false);
+                    entering.await
+                }
+            };
+            self.disk.borrow_mut().is_known = true;
+            if entered.number > self.disk.borrow().starts {
+                // Another has had its number.
+                drop(tasks);
+                self.disk.borrow_mut().starts = entered.number;
+                continue;
             }
-            let (epoch, grants) = self.enter().await;
-            if !was_known {
-                self.disk.borrow_mut().is_known = true;
-                write(&mut tasks);
-            }
+            let Entered { epoch, grants, .. } = entered;
             for (log, (grant, opened)) in (0..LOGS).zip(grants.into_iter().zip(opened)) {
                 let feeder = self.feeder(log, epoch, opened);
                 tasks.spawn_local(async move {
@@ -169,7 +192,8 @@ impl Node {
     /// Ships and compares, without a process, until there is nothing left to do.
     pub(super) async fn settle(self: &Rc<Self>) -> Result<(), Fenced> {
         let opened = self.opened();
-        let (epoch, grants) = self.enter().await;
+        let start = self.start_of(self.disk.borrow().starts + 1);
+        let Entered { epoch, grants, .. } = self.enter(start).await;
         for (log, (grant, opened)) in (0..LOGS).zip(grants.into_iter().zip(opened)) {
             self.feeder(log, epoch, opened).settle(grant).await?;
         }
@@ -188,13 +212,17 @@ impl Node {
         }
     }
 
-    /// Has the cluster let this start in: its number, and what it has of each log.
-    pub(super) async fn enter(&self) -> (u64, Vec<Grant>) {
-        let (epoch, applied) = self.let_in().await;
+    /// A start of this number.
+    fn start_of(&self, number: u32) -> Start {
+        let nonce = 1 + self.dice(u64::MAX - 1);
+        Start { number, nonce }
+    }
+
+    /// Has the cluster let a start in.
+    async fn enter(&self, start: Start) -> Entered {
+        let entered = self.let_in(start).await;
         self.sure.borrow_mut().clear();
-        let is_next = self.disk.borrow().epoch + 1 == epoch;
-        let grants = applied.into_iter().map(|applied| Grant { applied, is_next });
-        (epoch, grants.collect())
+        entered
     }
 
     /// The cluster's changes of a log are known to be this start's own. The number of the start is noted when they all are.
@@ -206,15 +234,34 @@ impl Node {
         }
     }
 
-    /// The same, of a process that does not have this disk.
-    pub(super) async fn let_in(&self) -> (u64, Vec<u64>) {
+    /// Has the cluster let a process in that runs on a copy of this disk, and knows nothing here.
+    pub(super) async fn let_copy_in(&self) {
+        let start = self.start_of(self.disk.borrow().starts + 1);
+        self.let_in(start).await;
+    }
+
+    async fn let_in(&self, start: Start) -> Entered {
         let enter = Command::Enter {
             node: self.id,
             logs: LOGS,
+            start,
         };
         loop {
             match self.ask(&enter).await {
-                Some(Reply::Entered { epoch, applied, .. }) => return (epoch, applied),
+                Some(Reply::Entered {
+                    epoch,
+                    applied,
+                    number,
+                    ..
+                }) => {
+                    let is_next = self.disk.borrow().epoch + 1 == epoch;
+                    let grants = applied.into_iter().map(|applied| Grant { applied, is_next });
+                    return Entered {
+                        epoch,
+                        grants: grants.collect(),
+                        number,
+                    };
+                }
                 Some(other) => panic!("{other:?}"),
                 None => sleep(Duration::from_millis(50)).await,
             }
@@ -223,11 +270,7 @@ impl Node {
 
     /// The answer, if there is one.
     async fn ask(&self, command: &Command) -> Option<Reply> {
-        let client = match command {
-            Command::Ship(_) => &self.client,
-            _ => &self.prompt,
-        };
-        let answered = client.propose(&command.encode().unwrap()).await.ok()?;
+        let answered = self.client.propose(&command.encode().unwrap()).await.ok()?;
         Some(Reply::decode(&answered.answer).unwrap())
     }
 
@@ -241,8 +284,8 @@ impl Node {
     }
 
     /// A client that goes on for ever: what it is told is done is on the disk.
-    async fn write(self: Rc<Self>, log: u8, starts: u32) {
-        let mut ids = IdMaker::new(self.id, starts, log);
+    async fn write(self: Rc<Self>, log: u8, mut ids: IdMaker) {
+        let life = self.disk.borrow().lives;
         loop {
             sleep(Duration::from_millis(self.dice(40))).await;
             let size = self.size.get() + 1;
@@ -253,10 +296,10 @@ impl Node {
             if kind == 0 {
                 of.purge();
             } else if kind < 5 {
-                let command = noise(&mut self.random.borrow_mut(), starts, size);
+                let command = noise(&mut self.random.borrow_mut(), life, size);
                 of.change(&mut ids, &command);
             } else {
-                let command = keep(&mut self.random.borrow_mut(), starts, size);
+                let command = keep(&mut self.random.borrow_mut(), life, size);
                 if of.change(&mut ids, &command) {
                     self.kept.borrow_mut().push(Kept {
                         log,
@@ -306,7 +349,7 @@ impl Node {
             let disk = self.disk.borrow();
             disk.logs.iter().map(|log| log.association).collect::<Vec<_>>()
         };
-        let starts = self.disk.borrow().starts;
+        let lives = self.disk.borrow().lives;
         if is_all {
             // What is made now is another history than that of a copy from before.
             self.saved.take();
@@ -322,7 +365,7 @@ impl Node {
                 gone => gone,
             };
         }
-        *self.disk.borrow_mut() = Disk { starts, ..older };
+        *self.disk.borrow_mut() = Disk { lives, ..older };
         self.is_suspect.set(true);
         self.start();
     }

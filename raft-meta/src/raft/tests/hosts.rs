@@ -139,7 +139,6 @@ impl<M: SimMachine> Hosts<M> {
         let carrier = Arc::new(Way {
             at: id,
             us: Identity::member(id),
-            is_late: true,
             net: self.net.clone(),
         });
         let Ok(member) = Member::start(options, log, machine.machine(), carrier).await else {

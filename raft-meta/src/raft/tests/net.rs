@@ -32,8 +32,6 @@ pub(crate) struct Way {
     /// Number of whoever asks: that by which it is cut off.
     pub(crate) at: u64,
     pub(crate) us: Identity,
-    /// Whether what was given up as lost may arrive later, behind what was sent since.
-    pub(crate) is_late: bool,
     pub(crate) net: SharedNet,
 }
 
@@ -111,7 +109,7 @@ impl Carrier for Way {
                     (true, _) => net.random.one_in(10).then(|| net.delay()),
                     (false, true) => {
                         let late = Duration::from_millis(net.random.below(3000));
-                        (net.random.one_in(2) && way.is_late).then_some(late)
+                        net.random.one_in(2).then_some(late)
                     }
                     (false, false) => None,
                 };

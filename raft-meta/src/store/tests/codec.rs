@@ -17,6 +17,10 @@ fn lost() -> impl Strategy<Value = Lost> {
     })
 }
 
+fn start() -> impl Strategy<Value = Start> {
+    any::<(u32, u64)>().prop_map(|(number, nonce)| Start { number, nonce })
+}
+
 fn commands() -> impl Strategy<Value = Command> {
     let shipped = (any::<u64>(), prop::collection::vec(any::<u8>(), 0..20))
         .prop_map(|(generation, change)| Shipped { generation, change });
@@ -38,15 +42,27 @@ fn commands() -> impl Strategy<Value = Command> {
                 changes,
             })
         ),
-        prop::collection::vec(any::<u8>(), 0..20).prop_map(|change| Command::Copy(batch(1, 0, vec![change]))),
-        (any::<u64>(), any::<u8>()).prop_map(|(node, logs)| Command::Enter { node, logs }),
-        (any::<u64>(), any::<u8>(), any::<u64>(), any::<u64>())
-            .prop_map(|(node, log, epoch, to)| Command::Jump { node, log, epoch, to }),
-        (any::<(u64, u8, u64)>(), prop::collection::vec(lost(), 0..4)).prop_map(
-            |((node, log, epoch), entries)| Command::Lost {
+        prop::collection::vec(any::<u8>(), 0..20).prop_map(|change| Command::Copy(batch(1, 1, vec![change]))),
+        (any::<(u64, u8)>(), start()).prop_map(|((node, logs), start)| Command::Enter { node, logs, start }),
+        (any::<(u64, u8, u64)>(), start()).prop_map(|((node, logs, epoch), start)| Command::Return {
+            node,
+            logs,
+            start,
+            epoch,
+        }),
+        any::<(u64, u8, u64, u64, u64)>().prop_map(|(node, log, epoch, from, to)| Command::Jump {
+            node,
+            log,
+            epoch,
+            from,
+            to,
+        }),
+        (any::<(u64, u8, u64, u64)>(), prop::collection::vec(lost(), 0..4)).prop_map(
+            |((node, log, epoch, at), entries)| Command::Lost {
                 node,
                 log,
                 epoch,
+                at,
                 entries,
             }
         ),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::limits::LOST_MAX_COUNT;
 
-fn lose(epoch: u64, names: &[String]) -> Command {
+fn lose(epoch: u64, at: u64, names: &[String]) -> Command {
     let mark = |name: &String| LostMark {
         association: association(1),
         node: NODE,
@@ -14,6 +14,7 @@ fn lose(epoch: u64, names: &[String]) -> Command {
         node: NODE,
         log: 0,
         epoch,
+        at,
         entries: entries.collect(),
     }
 }
@@ -41,9 +42,10 @@ fn a_mark_ends_when_its_row_is_put_or_deleted() {
     let mut world = World::with_home();
     let five = ["a", "b", "c", "d", "e"];
     world.one(Command::Ship(batch(1, 1, five.map(|name| put(1, name)).into())));
-    assert_eq!(world.one(lose(2, &names(&["a"]))), Reply::Fenced);
+    assert_eq!(world.one(lose(2, 5, &names(&["a"]))), Reply::Fenced);
+    assert_eq!(world.one(lose(1, 4, &names(&["a"]))), Reply::Gap(6), "it is late");
     assert_eq!(lost(&world), [""; 0]);
-    assert_eq!(world.one(lose(1, &names(&five))), Reply::Applied(5));
+    assert_eq!(world.one(lose(1, 5, &names(&five))), Reply::Applied(5));
     assert_eq!(lost(&world), ["/a", "/b", "/c", "/d", "/e"]);
     assert_eq!(world.names(), five, "what is lost stays");
     // Marks that are read when the store is opened end as well.
@@ -78,7 +80,7 @@ fn marks_are_bounded() {
     let many: Vec<_> = (0..=LOST_MAX_COUNT)
         .map(|number| format!("{number:07}"))
         .collect();
-    world.one(lose(1, &many));
+    world.one(lose(1, 0, &many));
     let (_, kept) = many.split_last().unwrap();
     let all: Vec<_> = kept.iter().map(|name| format!("/{name}")).collect();
     let mut found = Vec::new();
@@ -92,5 +94,5 @@ fn marks_are_bounded() {
     }
     assert_eq!(found, all);
     // One that is marked already is marked again.
-    assert_eq!(world.one(lose(1, &many[..1])), Reply::Applied(0));
+    assert_eq!(world.one(lose(1, 0, &many[..1])), Reply::Applied(0));
 }

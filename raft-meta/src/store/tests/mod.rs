@@ -75,7 +75,11 @@ impl World {
     }
 
     fn enter(&mut self) -> (u64, Vec<u64>) {
-        match self.one(Command::Enter { node: NODE, logs: 2 }) {
+        match self.one(Command::Enter {
+            node: NODE,
+            logs: 2,
+            start: Start::default(),
+        }) {
             Reply::Entered { epoch, applied, .. } => (epoch, applied),
             other => panic!("{other:?}"),
         }

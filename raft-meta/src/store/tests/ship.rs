@@ -43,18 +43,22 @@ fn what_is_known_is_skipped_and_what_is_missing_asked_for() {
 fn a_copy_puts_rows_and_leaves_the_sequence_alone() {
     let mut world = World::with_home();
     ship(&mut world, 1, 1, &["a"]);
-    let copy = |epoch, generation| {
-        let mut batch = batch(epoch, 0, vec![put(1, "a"), put(1, "b")]);
+    let copy = |epoch, first, generation| {
+        let mut batch = batch(epoch, first, vec![put(1, "a"), put(1, "b")]);
         batch
             .changes
             .iter_mut()
             .for_each(|shipped| shipped.generation = generation);
         Command::Copy(batch)
     };
-    assert_eq!(world.one(copy(2, 1)), Reply::Fenced);
-    assert_eq!(world.one(copy(1, 9)), Reply::Applied(1), "not at home");
+    assert_eq!(world.one(copy(2, 2, 1)), Reply::Fenced);
+    assert_eq!(world.one(copy(1, 2, 9)), Reply::Applied(1), "not at home");
     assert_eq!(world.names(), ["a"]);
-    assert_eq!(world.one(copy(1, 1)), Reply::Applied(1));
+    for elsewhere in [0, 1, 3] {
+        assert_eq!(world.one(copy(1, elsewhere, 1)), Reply::Gap(2));
+    }
+    assert_eq!(world.names(), ["a"]);
+    assert_eq!(world.one(copy(1, 2, 1)), Reply::Applied(1));
     assert_eq!(world.names(), ["a", "b"]);
     assert_eq!(ship(&mut world, 1, 2, &["c"]), Reply::Applied(2));
     assert_eq!(world.store.producer(NODE, 0).unwrap().rejected, 0);
@@ -71,15 +75,22 @@ fn an_earlier_start_of_a_node_sends_no_more() {
         Reply::Fenced,
         "nor one that was not let in"
     );
-    let jump = |epoch| Command::Jump {
+    let jump = |epoch, from| Command::Jump {
         node: NODE,
         log: 0,
         epoch,
+        from,
         to: 9,
     };
-    assert_eq!(world.one(jump(1)), Reply::Fenced);
+    assert_eq!(world.one(jump(1, 1)), Reply::Fenced);
     assert_eq!(ship(&mut world, 2, 2, &["b"]), Reply::Applied(2));
-    assert_eq!(world.one(jump(2)), Reply::Applied(9));
+    assert_eq!(world.one(jump(2, 1)), Reply::Gap(3), "it is late");
+    assert_eq!(world.one(jump(2, 2)), Reply::Applied(9));
+    assert_eq!(
+        world.one(jump(2, 2)),
+        Reply::Applied(9),
+        "again, as nobody heard it"
+    );
     assert_eq!(ship(&mut world, 2, 10, &["c"]), Reply::Applied(10));
     let stranger = Batch {
         node: 99,
@@ -98,9 +109,14 @@ fn numbers_at_their_ends_do_no_harm() {
         node: NODE,
         log: 0,
         epoch: 1,
+        from: 0,
         to: u64::MAX,
     };
     assert_eq!(world.one(jump), Reply::Applied(u64::MAX));
+    assert_eq!(
+        world.one(Command::Copy(batch(1, 1, vec![put(1, "a")]))),
+        Reply::Gap(u64::MAX)
+    );
     assert_eq!(ship(&mut world, 1, u64::MAX, &["a"]), Reply::Applied(u64::MAX));
     assert_eq!(world.names(), [""; 0]);
 }
@@ -229,6 +245,7 @@ fn a_start_that_the_cluster_has_forgotten_is_let_in_again_by_another_number() {
     let again = Command::Return {
         node: NODE,
         logs: 2,
+        start: Start::default(),
         epoch: 1,
     };
     let entered = world.one(again.clone());
@@ -237,5 +254,37 @@ fn a_start_that_the_cluster_has_forgotten_is_let_in_again_by_another_number() {
         world.one(again),
         Reply::Fenced,
         "what that start had sent before is late"
+    );
+}
+
+#[test]
+fn a_start_is_given_a_number_that_no_other_has_had() {
+    let mut world = World::new();
+    let mut enter = |number, nonce| {
+        let start = Start { number, nonce };
+        let entered = world.one(Command::Enter {
+            node: NODE,
+            logs: 2,
+            start,
+        });
+        match entered {
+            Reply::Entered { epoch, number, .. } => (epoch, number),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(enter(7, 1), (1, 7));
+    assert_eq!(enter(7, 1), (1, 7), "nobody heard the first answer");
+    assert_eq!(enter(8, 2), (2, 8));
+    let other = 8 + Start::LEFT_OUT;
+    assert_eq!(enter(8, 3), (3, other), "an older copy of its disk");
+    assert_eq!(enter(8, 3), (3, other));
+    assert_eq!(
+        enter(7, 4),
+        (4, other + Start::LEFT_OUT),
+        "again, and still older"
+    );
+    assert_eq!(
+        enter(other + Start::LEFT_OUT + 1, 5),
+        (5, other + Start::LEFT_OUT + 1)
     );
 }
