@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::ftp::{self, Ftp};
 use crate::member::{Member, event_of, tree_with};
 use crate::operator::PATIENCE;
-use crate::support::{Server, poll};
+use crate::support::{Server, noise, poll};
 
 fn accounts(server: &Server) -> Vec<String> {
     let answer = server.request(&server.token, "GET", "/ftpaccounts", &[], b"");
@@ -38,16 +38,7 @@ fn nodes_tell_a_restored_cluster_what_it_lacks() {
     let other = homes.iter().find(|of| of.node != home).unwrap().node;
     let made = member.wait(operator.create_association("Acme", None, Some(other), PATIENCE));
     let key: uuid::Uuid = made.json["associationKey"].as_str().unwrap().parse().unwrap();
-    let scopes = filegrid_meta::registry::Scopes::all();
-    let keys = member.wait(operator.create_user(key, scopes, "/", "")).json;
-    let keys: Vec<String> = ["associationKey", "accessKey", "secretKey"]
-        .map(|name| keys[name].as_str().unwrap().to_owned())
-        .into();
-    poll(|| {
-        let login = json!({"AssociationKey": keys[0], "AccessKey": keys[1], "SecretKey": keys[2]});
-        second.json("", "/apiaccess/auth", &login).status == 200
-    });
-    let user = second.login(&keys);
+    let user = user(&member, &second, key);
     tree_with(
         &first,
         event_of(&second.upload_as(&user, &[("f", "a", b"1")], None)),
@@ -110,6 +101,79 @@ fn nodes_tell_a_restored_cluster_what_it_lacks() {
     ftp::account(&second, "new", "/", "RW");
     poll(|| Ftp::connect(&first).try_login("new"));
     assert!(!Ftp::connect(&first).try_login("late"));
+    let checked = member.wait(operator.fsck(&[], PATIENCE));
+    assert_eq!(checked.json["alike"], true, "{}", checked.text);
+}
+
+/// The keys of a new API user of an association, once a node knows them.
+fn user(member: &Member, server: &Server, key: uuid::Uuid) -> String {
+    let scopes = filegrid_meta::registry::Scopes::all();
+    let made = member
+        .wait(member.operator().create_user(key, scopes, "/", ""))
+        .json;
+    let keys: Vec<String> = ["associationKey", "accessKey", "secretKey"]
+        .map(|name| made[name].as_str().unwrap().to_owned())
+        .into();
+    poll(|| {
+        let login = json!({"AssociationKey": keys[0], "AccessKey": keys[1], "SecretKey": keys[2]});
+        server.json("", "/apiaccess/auth", &login).status == 200
+    });
+    server.login(&keys)
+}
+
+/// What was made behind the backup is unknown to the cluster, and no file of it is lost.
+#[test]
+fn an_association_that_was_made_behind_the_backup_comes_back_with_its_files() {
+    let mut member = Member::started();
+    let mut server = member.node(&[]);
+    for said in [
+        "the metadata cluster is away",
+        "the metadata cluster was restored",
+    ] {
+        server.tolerate(said);
+    }
+    let node = event_of(&server.upload(&[("f", "before", b"1")], None)).node;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("backup");
+    let operator = member.operator();
+    member.wait(operator.backup(&file));
+
+    let made = member.wait(operator.create_association("Acme", None, None, PATIENCE));
+    let key: uuid::Uuid = made.json["associationKey"].as_str().unwrap().parse().unwrap();
+    let token = user(&member, &server, key);
+    let bytes = noise(3_000_000, 1);
+    let uploaded = server.upload_as(&token, &[("f", "large", &bytes), ("g", "small", b"2")], None);
+    let last = event_of(&uploaded);
+    server.json(&token, "/api/mkdir", &json!({"Params": "/d/e"}));
+    poll(|| member.store().producer(last.node, last.log).unwrap().applied > last.sequence);
+    member.stop();
+    member.forget_all();
+    member.restore(&file);
+    member.start();
+
+    // Nobody gets at it: the cluster does not know it, nor its users.
+    poll(|| server.json(&token, "/api/list/files", &json!({})).status == 401);
+    let listed = member.wait(operator.list_associations()).text;
+    assert!(!listed.contains("Acme"), "{listed}");
+    // What the node sent of it is an alarm.
+    poll(|| member.wait(operator.rejected()).text.contains(&key.to_string()));
+
+    let again = operator.create_association("Acme", Some(key), Some(node), PATIENCE);
+    let again = member.wait(again).json;
+    assert_eq!(
+        (&again["associationKey"], &again["ready"]),
+        (&json!(key.to_string()), &json!(true))
+    );
+    let token = user(&member, &server, key);
+    poll(|| {
+        let tree = server.json(&token, "/api/list/tree", &json!({})).json();
+        let paths = tree.as_array().unwrap().iter().map(|of| of["path"].clone());
+        json!(paths.collect::<Vec<_>>()) == json!(["/", "/d", "/d/e", "/large", "/small"])
+    });
+    let whole = server.request(&token, "GET", "/api/download/single?path=/large", &[], b"");
+    assert!(whole.body == bytes);
+    let after = event_of(&server.upload_as(&token, &[("f", "after", b"3")], None));
+    poll(|| member.store().producer(after.node, after.log).unwrap().applied >= after.sequence);
     let checked = member.wait(operator.fsck(&[], PATIENCE));
     assert_eq!(checked.json["alike"], true, "{}", checked.text);
 }
