@@ -88,6 +88,8 @@ pub struct Raw {
     pub relay: String,
     /// What they are told of that; none: the address that it listens on.
     pub relay_address: String,
+    /// Another node that says nothing for so many seconds is given up.
+    pub relay_answer_s: u64,
     /// Whether clients of REST are sent to the node that has their files.
     pub redirect: bool,
     /// Where clients reach this node's REST API; none: they are not sent here.
@@ -176,6 +178,7 @@ impl Default for Raw {
             metadata_plain_text: false,
             relay: "off".to_owned(),
             relay_address: String::new(),
+            relay_answer_s: 120,
             redirect: false,
             public_url: String::new(),
             unshipped_max_mib: 8192,
@@ -355,6 +358,9 @@ fn check(raw: Raw) -> Result<Config, String> {
     if !(1..=600).contains(&raw.metadata_cut_off_s) {
         return Err("metadata_cut_off_s: 1 to 600".to_owned());
     }
+    if !(1..=3600).contains(&raw.relay_answer_s) {
+        return Err("relay_answer_s: 1 to 3600".to_owned());
+    }
     if raw.log_reserve_segments < 2 {
         return Err("log_reserve_segments: at least 2, one for deletes and one for compaction".to_owned());
     }
@@ -386,6 +392,7 @@ fn check(raw: Raw) -> Result<Config, String> {
             idle_timeout: Duration::from_secs(raw.sftp_idle_timeout_s),
             keepalive: Duration::from_secs(raw.sftp_keepalive_s),
             old_clients: raw.sftp_old_clients,
+            relay_answer: Duration::from_secs(raw.relay_answer_s),
         },
         certificates,
         shards,
@@ -561,6 +568,7 @@ mod tests {
             ("FILEGRID_DURABILITY", "maybe", "durability"),
             ("FILEGRID_LOG_SEGMENT_MIB", "1", "log_segment_mib"),
             ("FILEGRID_METADATA_CUT_OFF_S", "601", "metadata_cut_off_s"),
+            ("FILEGRID_RELAY_ANSWER_S", "0", "relay_answer_s"),
             ("FILEGRID_FTP_TLS", "maybe", "ftp_tls"),
             ("FILEGRID_FTP_ACTIVE", "maybe", "FILEGRID_FTP_ACTIVE"),
             ("FILEGRID_FTP_PASSIVE_PORTS", "80-90", "ftp_passive_ports"),

@@ -162,9 +162,6 @@ pub const RELAY_CONNECT_MS: u64 = 3000;
 pub const RELAY_AWAY_MS: u64 = 1000;
 /// When clients are told to come again whose files are on a node that cannot be reached.
 pub const RELAY_RETRY_S: u64 = 2;
-/// How long another node may take to answer what it has got, and to take or send more: longer than anything takes that is not
-/// stuck.
-pub const RELAY_ANSWER_S: u64 = 120;
 /// How long a connection to another node is kept for the next request: less than nodes wait for one.
 pub const RELAY_IDLE_S: u64 = 10;
 /// Connections to a node that a shard keeps for the next requests: what a burst uses at once.

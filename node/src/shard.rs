@@ -168,7 +168,13 @@ async fn live(
         health: &health,
     };
     looked_after.look_at_space().await;
-    let links = Links::new(Arc::clone(&registry), Arc::clone(&cluster), node_tls.clone());
+    let answer = Duration::from_secs(config.raw.relay_answer_s);
+    let links = Links::new(
+        Arc::clone(&registry),
+        Arc::clone(&cluster),
+        node_tls.clone(),
+        answer,
+    );
     let api = Rc::new(Api {
         store: store.clone(),
         authenticator: Authenticator::new(Arc::clone(&registry)),
@@ -449,7 +455,7 @@ async fn ensure_roots(owners: &[(u8, Rc<Owner>)], store: &Store, cluster: &Clust
     for key in cluster.associations() {
         for (_, owner) in owners.iter().filter(|(log, _)| store.log_of(&key) == *log) {
             let made = owner.ensure_root(key).await;
-            made.map_err(|error| {
+            let _ = made.map_err(|error| {
                 let association = uuid::Uuid::from_bytes(key);
                 format!("cannot make the root of {association}: {error}")
             })?;

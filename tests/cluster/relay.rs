@@ -58,6 +58,46 @@ impl Pair {
     }
 }
 
+/// What another node says before it passes something on.
+pub(crate) fn preamble(what: &Value) -> Vec<u8> {
+    let json = json!({"peer": "127.0.0.1:1", "what": what}).to_string();
+    let length = u16::try_from(json.len()).unwrap().to_le_bytes();
+    [b"FGR\x01", &length[..], json.as_bytes()].concat()
+}
+
+/// What a node answers to another that passes something on.
+pub(crate) fn answer_at_relay<const N: usize>(server: &Server, bytes: &[u8]) -> [u8; N] {
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port_of("relay"))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut answer = [0; N];
+    stream.read_exact(&mut answer).unwrap();
+    answer
+}
+
+/// A process that is stopped for a while.
+pub(crate) struct Stopped(u32);
+
+impl Stopped {
+    pub(crate) fn begin(server: &Server) -> Self {
+        let stopped = Self(server.pid());
+        stopped.signal("-STOP");
+        stopped
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.0.to_string();
+        let told = std::process::Command::new("kill").args([signal, &pid]).status();
+        assert!(told.unwrap().success());
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.signal("-CONT");
+    }
+}
+
 /// A tenant that is at home on a node: a token of one who may do everything with its files.
 fn tenant(server: &Server) -> String {
     let operator = server.operator_token();
@@ -358,7 +398,7 @@ fn nonsense_at_the_relay_is_no_trouble() {
     let mut pair = Pair::start();
     pair.home.tolerate("a connection from another node ends");
     pair.home.put("/a", b"1");
-    let valid = "{\"peer\":\"127.0.0.1:1\",\"what\":{\"Http\":{\"secure\":false}}}";
+    let valid = preamble(&json!({"Http": {"secure": false}}));
     let framed = |json: &str| {
         let length = u16::try_from(json.len()).unwrap().to_le_bytes();
         [b"FGR\x01", &length[..], json.as_bytes()].concat()
@@ -368,7 +408,7 @@ fn nonsense_at_the_relay_is_no_trouble() {
         b"FGR\x01\xff\xff".to_vec(),
         framed("{}"),
         framed("{\"peer\":\"here\"}"),
-        [framed(valid), b"nonsense\r\n\r\n".to_vec()].concat(),
+        [valid.clone(), b"nonsense\r\n\r\n".to_vec()].concat(),
         noise(100_000, 1),
     ] {
         let mut stream = TcpStream::connect(("127.0.0.1", pair.home.port_of("relay"))).unwrap();
@@ -384,13 +424,11 @@ fn nonsense_at_the_relay_is_no_trouble() {
         );
     }
     // Whoever gets there is nobody without a token, and counted by its own address.
-    let mut stream = TcpStream::connect(("127.0.0.1", pair.home.port_of("relay"))).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let list = request("", "POST", "/api/list/files", &[], b"");
-    stream.write_all(&[framed(valid), list].concat()).unwrap();
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 401");
+    assert_eq!(
+        answer_at_relay(&pair.home, &[valid, list].concat()),
+        *b"HTTP/1.1 401"
+    );
     assert_eq!(pair.other.get("/a").text(), "1");
 }
 
@@ -399,15 +437,24 @@ fn what_is_passed_on_is_passed_on_once() {
     let pair = Pair::start();
     // A third node that passes on to one where nothing is at home: that one does not.
     let here = tenant(&pair.other);
-    let mut stream = TcpStream::connect(("127.0.0.1", pair.home.port_of("relay"))).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let json = "{\"peer\":\"127.0.0.1:1\",\"what\":{\"Http\":{\"secure\":true}}}";
-    let length = u16::try_from(json.len()).unwrap().to_le_bytes();
-    let preamble = [b"FGR\x01", &length[..], json.as_bytes()].concat();
     poll(|| pair.home.json(&here, "/api/list/files", &json!({})).status == 200);
     let list = request(&here, "POST", "/api/list/files", &[], b"");
-    stream.write_all(&[preamble, list].concat()).unwrap();
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 503");
+    let passed_on = [preamble(&json!({"Http": {"secure": true}})), list].concat();
+    assert_eq!(answer_at_relay(&pair.home, &passed_on), *b"HTTP/1.1 503");
+}
+
+#[test]
+fn a_node_that_says_nothing_is_given_up() {
+    let pair = Pair::start_with(&[("relay_answer_s", "1")]);
+    pair.other.put("/a", b"1");
+    let stopped = Stopped::begin(&pair.home);
+    let refused = pair.other.get("/a");
+    refused.is_problem(502);
+    assert!(refused.text().contains("did not answer"), "{}", refused.text());
+    pair.other.upload(&[("f", "b", b"2")], None).is_problem(502);
+    drop(stopped);
+    assert_eq!(pair.other.get("/a").text(), "1");
+    // Whether it was done is unknown, but it is done whole or not at all.
+    let listed = pair.files("/");
+    assert!([json!(["a"]), json!(["a", "b"])].contains(&listed), "{listed}");
 }

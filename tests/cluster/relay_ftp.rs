@@ -7,12 +7,16 @@ use serde_json::json;
 
 use crate::ftp::{self, Ftp, NAME, PASSWORD};
 use crate::programs::{directory, run, well};
-use crate::relay::Pair;
+use crate::relay::{Pair, Stopped, answer_at_relay, preamble};
 use crate::support::{Server, noise, poll};
 
 /// A pair with an account on the node that has the files, which the other knows.
 fn pair(rights: &str) -> (Pair, u64) {
-    let pair = Pair::start();
+    pair_with(rights, &[])
+}
+
+fn pair_with(rights: &str, settings: &[(&str, &str)]) -> (Pair, u64) {
+    let pair = Pair::start_with(settings);
     let id = ftp::account(&pair.home, NAME, "/", rights);
     poll(|| Ftp::connect(&pair.other).try_login(NAME));
     (pair, id)
@@ -241,4 +245,51 @@ fn clients_that_people_use() {
         noise(39 * 700, 39)
     );
     assert_eq!(pair.home.get("/tree/below/f1").status, 404);
+}
+
+#[test]
+fn a_node_that_says_nothing_ends_the_session() {
+    let (pair, _) = pair_with("RW", &[("relay_answer_s", "1")]);
+    let mut client = Ftp::login(&pair.other);
+    client.upload("STOR whole", b"1");
+    let mut uploading = Ftp::login(&pair.other);
+    let mut data = uploading.begin("STOR up");
+    let stopped = Stopped::begin(&pair.home);
+    assert!(client.expect("SIZE whole", 421).contains("is unknown"));
+    assert!(client.is_closed());
+    data.write_all(b"1").unwrap();
+    data.end();
+    drop(data);
+    uploading.expect_reply(421);
+    assert!(!Ftp::connect(&pair.other).try_login(NAME));
+    drop(stopped);
+    let mut again = Ftp::login(&pair.other);
+    assert_eq!(again.download("RETR whole"), b"1");
+}
+
+#[test]
+fn a_session_that_was_passed_on_is_not_passed_on_again() {
+    let (pair, id) = pair("RW");
+    let who = json!({"association": pair.home.association(), "account": id});
+    let passed_on = preamble(&json!({"Ftp": {"who": who, "secure": false}}));
+    let refused = answer_at_relay::<40>(&pair.other, &passed_on);
+    assert!(String::from_utf8_lossy(&refused).contains("421 "), "{refused:?}");
+}
+
+#[test]
+fn a_session_is_counted_by_its_protocol_where_the_files_are() {
+    let (pair, _) = pair("RW");
+    let mut client = Ftp::connect(&pair.other);
+    client.secure(&pair.other);
+    assert!(client.try_login(NAME));
+    client.upload("STOR file", b"123");
+    let metrics = pair.home.probe("/metrics").text();
+    for line in [
+        "filegrid_connections_open{protocol=\"ftps\"} 1",
+        "filegrid_payload_received_bytes_total{protocol=\"ftps\"} 3",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    let none = "filegrid_answers_total{protocol=\"ftps\",class=\"2xx\"} 0";
+    assert!(!metrics.contains(none), "{metrics}");
 }

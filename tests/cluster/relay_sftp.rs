@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use serde_json::json;
 
 use crate::programs::{directory, run, well};
-use crate::relay::Pair;
+use crate::relay::{Pair, Stopped, answer_at_relay, preamble};
 use crate::support::{Server, noise, poll};
 
 const NAME: &str = "anna";
@@ -14,7 +14,11 @@ const PASSWORD: &str = "correct horse";
 
 /// A pair with an account on the node that has the files, which the other knows.
 fn pair(rights: &str) -> (Pair, u64) {
-    let pair = Pair::start();
+    pair_with(rights, &[])
+}
+
+fn pair_with(rights: &str, settings: &[(&str, &str)]) -> (Pair, u64) {
+    let pair = Pair::start_with(settings);
     let id = pair.home.add_account(NAME, PASSWORD, "/", rights);
     let known = |server: &Server| {
         let accounts = server.request(&server.token, "GET", "/ftpaccounts", &[], b"");
@@ -182,4 +186,29 @@ fn a_session_ends_when_its_account_does_and_when_a_node_goes() {
     assert!(!told.status.success());
     pair.home.start_again();
     poll(|| sftp(&pair.other, &at, "ls\n").unwrap().status.success());
+}
+
+#[test]
+fn a_session_that_was_passed_on_is_not_passed_on_again() {
+    let (pair, id) = pair("RW");
+    let who = json!({"association": pair.home.association(), "account": id});
+    for what in [json!({"Sftp": who}), json!({"Scp": [who, "scp -t /"]})] {
+        // No bytes more, and an exit status.
+        assert_eq!(answer_at_relay(&pair.other, &preamble(&what)), [0, 0, 0, 0, 1]);
+    }
+}
+
+#[test]
+fn a_node_that_says_nothing_ends_the_session() {
+    let (pair, _) = pair_with("RW", &[("relay_answer_s", "1")]);
+    let at = files(&pair.other);
+    std::fs::write(at.join("up"), b"1").unwrap();
+    let stopped = Stopped::begin(&pair.home);
+    let Some(output) = sftp(&pair.other, &at, "put up /up\n") else {
+        return;
+    };
+    assert!(!output.status.success(), "{output:?}");
+    drop(stopped);
+    well(&sftp(&pair.other, &at, "put up /up\n").unwrap());
+    assert_eq!(pair.home.get("/up").text(), "1");
 }

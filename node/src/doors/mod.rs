@@ -12,6 +12,7 @@ use self::pipe::pump;
 use crate::ftp::{self, Ftp};
 use crate::http::exchange::{self, Service, next_preamble, serve_relayed};
 use crate::limits::RELAY_PIPE_BYTES;
+use crate::metrics::Via;
 use crate::net::{Admission, Inbound, Permit, Relayed, Stream, Watch, Who, shake_hands};
 use crate::ring::Socket;
 use crate::sftp::Arrived;
@@ -61,7 +62,8 @@ impl<S: Service> Doors<S> {
             Relayed::Ftp { who, secure } => {
                 let peer = first.peer.ip().to_canonical();
                 // One too many is not answered, as on the node that it has come to.
-                if let Some(_permit) = clients.admit(peer) {
+                if let Some(permit) = clients.admit(peer) {
+                    let _permit = permit.counted(if secure { Via::Ftps } else { Via::Ftp });
                     let arrived = ftp::Arrived { who, peer, secure };
                     ftp::serve_relayed(Rc::clone(&self.ftp), arrived, (stream, watch, inbound)).await;
                 }

@@ -98,7 +98,7 @@ fn session(
     state.logged_in(account.may_write);
     Session {
         state,
-        control: Control::new(Stream::plain(control), watch),
+        control: Control::of_client_elsewhere(Stream::plain(control), watch, secure),
         plan: Plan::None,
         ends: Ends { peer, local: peer },
         account: Some(account),

@@ -90,8 +90,6 @@ impl Away {
             peer: SocketAddr::new(peer, 0),
             what: Relayed::Ftp { who, secure },
         };
-        // How long a session may be silent is the matter of the client's connection.
-        link.receiving.enter(Phase::Busy);
         let preamble = preamble.write().unwrap_or_default();
         let sent = link.outbound.send(&preamble, b"");
         let gone = || Error::Unavailable {
@@ -117,7 +115,9 @@ impl Away {
 
     /// Waits for a reply that nobody has asked for: the session is at its end.
     pub(super) async fn unasked(&mut self) -> Reply {
-        match self.reply().await {
+        // How long a session may be silent is the matter of the client's connection.
+        self.link.receiving.enter(Phase::Busy);
+        match hear(&mut self.link.inbound, &mut self.said).await {
             Ok(reply) => reply.and_close(),
             Err(Gone) => Reply::new(421, "The node that has the files is gone: log in again").and_close(),
         }
@@ -138,13 +138,15 @@ impl Away {
         Ok(send_frames(&mut self.link.outbound, kind, bytes).await?)
     }
 
-    /// The next reply.
+    /// The reply to what was asked last.
     async fn reply(&mut self) -> Result<Reply, Gone> {
+        self.link.receiving.enter(Phase::Head);
         hear(&mut self.link.inbound, &mut self.said).await
     }
 
     /// Passes the reply to STAT on as it comes: a directory may have any number of entries.
     async fn pass_listing(&mut self, control: &mut Control) -> Result<u16, Gone> {
+        self.link.receiving.enter(Phase::Body);
         loop {
             if let Some(code) = self.pass_lines(control).await? {
                 return Ok(code);
@@ -185,8 +187,13 @@ impl Away {
     async fn upload(&mut self, data: &mut Data, abort: &Abort) -> Result<Option<Reply>, Gone> {
         let Self { link, said, .. } = self;
         let Link {
-            inbound, outbound, ..
+            inbound,
+            outbound,
+            receiving,
+            ..
         } = link;
+        // As long as the client sends, that node need not answer.
+        receiving.enter(Phase::Busy);
         let mut hearing = pin!(hear(inbound, said));
         let mut buffer = vec![0; FTP_AWAY_BUFFER_BYTES];
         loop {
@@ -201,6 +208,7 @@ impl Away {
             match read {
                 Ok(0) if !abort.is_raised() => {
                     send_frames(outbound, FrameKind::End, b"").await?;
+                    receiving.enter(Phase::Head);
                     return hearing.await.map(Some);
                 }
                 Ok(n) if n > 0 => {
@@ -209,6 +217,7 @@ impl Away {
                 }
                 Ok(_) | Err(_) => {
                     send_frames(outbound, FrameKind::Abort, b"").await?;
+                    receiving.enter(Phase::Head);
                     hearing.await?;
                     return Ok(None);
                 }
@@ -219,6 +228,7 @@ impl Away {
     /// Passes on what the client is sent; the last reply, or `None` if the client broke off.
     async fn download(&mut self, data: &mut Data, abort: &Abort) -> Result<Option<Reply>, Gone> {
         let (mut is_broken, mut is_whole) = (false, false);
+        self.link.receiving.enter(Phase::Body);
         loop {
             if let Some((reply, length)) = Reply::read(&self.said) {
                 self.said.drain(..length);

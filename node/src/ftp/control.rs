@@ -21,6 +21,8 @@ pub(super) struct Control {
     queue: VecDeque<Event>,
     /// The peer has finished sending.
     ended: bool,
+    /// The client is on another node, and there over TLS.
+    is_secure_there: bool,
 }
 
 impl Control {
@@ -33,6 +35,15 @@ impl Control {
             lines: Lines::default(),
             queue: VecDeque::new(),
             ended: false,
+            is_secure_there: false,
+        }
+    }
+
+    /// The same for a client that is on another node.
+    pub(super) fn of_client_elsewhere(stream: Rc<Stream>, watch: Rc<Watch>, is_secure_there: bool) -> Self {
+        Self {
+            is_secure_there,
+            ..Self::new(stream, watch)
         }
     }
 
@@ -116,7 +127,8 @@ impl Control {
     /// The peer is gone or does not take it.
     pub(super) async fn reply(&mut self, reply: &Reply) -> Result<(), Error> {
         self.watch.enter(Phase::Reply);
-        let via = if self.stream.is_tls() { Via::Ftps } else { Via::Ftp };
+        let is_secure = self.is_secure_there || self.stream.is_tls();
+        let via = if is_secure { Via::Ftps } else { Via::Ftp };
         metrics::answered(via, reply.code());
         reply.write(self.outbound.held());
         self.outbound.send(b"", b"").await

@@ -14,9 +14,7 @@ use crate::auth::RegistryFile;
 use crate::clock;
 use crate::cluster::Cluster;
 use crate::error::Error;
-use crate::limits::{
-    RELAY_ANSWER_S, RELAY_AWAY_MS, RELAY_CONNECT_MS, RELAY_IDLE_MAX_COUNT, RELAY_IDLE_S, RELAY_RETRY_S,
-};
+use crate::limits::{RELAY_AWAY_MS, RELAY_CONNECT_MS, RELAY_IDLE_MAX_COUNT, RELAY_IDLE_S, RELAY_RETRY_S};
 use crate::net::{Inbound, Outbound, Phase, Stream, Sweeper, Timeouts, Watch, greet};
 use crate::ring::{self, Socket};
 use crate::tls::NodeTls;
@@ -48,10 +46,15 @@ pub struct Links {
 }
 
 impl Links {
-    /// None yet. Without `tls` they are made in the clear.
+    /// None yet. Without `tls` they are made in the clear. Other nodes may take `answer` to answer what they have got, and to take
+    /// or send more.
     #[must_use]
-    pub fn new(registry: Arc<RegistryFile>, cluster: Arc<Cluster>, tls: Option<Arc<NodeTls>>) -> Rc<Self> {
-        let answer = Duration::from_secs(RELAY_ANSWER_S);
+    pub fn new(
+        registry: Arc<RegistryFile>,
+        cluster: Arc<Cluster>,
+        tls: Option<Arc<NodeTls>>,
+        answer: Duration,
+    ) -> Rc<Self> {
         let sweeper = Sweeper::new(Timeouts {
             idle: answer,
             handshake: Duration::from_millis(RELAY_CONNECT_MS),

@@ -16,7 +16,7 @@ use super::intake::Intake;
 use super::live::Live;
 use super::scp::command::Scp;
 use super::server::Shared;
-use super::shards::Speaks;
+use super::shards::{Client, Speaks};
 use crate::auth::AccountPrincipal;
 use crate::error::Error;
 use crate::limits::{
@@ -121,7 +121,12 @@ impl Connection {
             self.flow.cut();
             return false;
         }
-        let begun = Intake::begin(&self.shared, speaks, account, self.peer, &self.flow);
+        let client = Client {
+            account,
+            peer: self.peer,
+            has_arrived: false,
+        };
+        let begun = Intake::begin(&self.shared, speaks, client, &self.flow);
         let Some((intake, replies)) = begun else {
             return false;
         };

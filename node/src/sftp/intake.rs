@@ -1,6 +1,5 @@
 //! What a client sends in a session, cut into packets on its way there.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures::channel::mpsc;
@@ -9,8 +8,7 @@ use super::flow::{Flow, Replies, outlet};
 use super::frames::Frames;
 use super::queue::Queued;
 use super::server::Shared;
-use super::shards::{Speaks, Start};
-use crate::auth::AccountPrincipal;
+use super::shards::{Client, Speaks, Start};
 
 /// The way into a session.
 pub(super) struct Intake {
@@ -26,8 +24,7 @@ impl Intake {
     pub(super) fn begin(
         shared: &Shared,
         speaks: Speaks,
-        account: AccountPrincipal,
-        peer: IpAddr,
+        client: Client,
         flow: &Arc<Flow>,
     ) -> Option<(Self, Replies)> {
         let (requests, received) = mpsc::unbounded();
@@ -35,8 +32,7 @@ impl Intake {
         let frames = matches!(speaks, Speaks::Sftp).then(Frames::default);
         let start = Start {
             speaks,
-            account,
-            peer,
+            client,
             requests: received,
             outlet,
             flow: Arc::clone(flow),

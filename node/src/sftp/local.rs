@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::server::Shared;
-use super::shards::Speaks;
+use super::shards::{Client, Speaks};
 use super::stream;
 use crate::limits::{LOCAL_HELLO_MAX_BYTES, LOCAL_HELLO_TIMEOUT_S};
 use crate::metrics::Via;
@@ -125,7 +125,12 @@ async fn serve(shared: Arc<Shared>, mut stream: UnixStream) {
     if stream.write_all(answer.as_bytes()).await.is_ok()
         && let Ok((account, _permit)) = admitted
     {
-        stream::serve(&shared, account, peer, Speaks::Sftp, stream).await;
+        let client = Client {
+            account,
+            peer,
+            has_arrived: false,
+        };
+        stream::serve(&shared, client, Speaks::Sftp, stream).await;
     }
 }
 

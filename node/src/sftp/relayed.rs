@@ -8,18 +8,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::channel::mpsc;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
-use tokio::sync::{mpsc as channel, oneshot};
+use tokio::sync::{mpsc as channel, oneshot, watch};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::flow::{Flow, Outlet};
 use super::queue::Queued;
 use super::scp::command::{Line, Scp};
 use super::server::Shared;
-use super::shards::{Speaks, Start};
+use super::shards::{Client, Speaks, Start};
 use super::stream;
 use crate::cluster::Peers;
 use crate::error::Error;
@@ -41,18 +43,20 @@ pub struct Arrived {
     pub ended: oneshot::Sender<u8>,
 }
 
+/// When something was sent first that nothing has followed yet.
+type Asked = watch::Sender<Option<Instant>>;
+
 /// What comes back next.
 enum Piece {
     Bytes(Vec<u8>),
     End(u8),
 }
 
-/// Passes a session on, to its end.
-pub(super) async fn pass_on(peers: Arc<Peers>, node: u64, start: Start) {
+/// Passes a session on, to its end. The other node may take `answer` to answer.
+pub(super) async fn pass_on(peers: Arc<Peers>, node: u64, answer: Duration, start: Start) {
     let Start {
         speaks,
-        account,
-        peer,
+        client: Client { account, peer, .. },
         requests,
         outlet,
         flow,
@@ -69,9 +73,10 @@ pub(super) async fn pass_on(peers: Arc<Peers>, node: u64, start: Start) {
     let peer = SocketAddr::new(peer, 0);
     let passed = match (Preamble { peer, what }).write() {
         Some(preamble) => match peers.dial(node, &preamble).await {
-            Ok((from, to)) => {
-                let is_framed = matches!(speaks, Speaks::Sftp);
-                both_ways((from, to), is_framed, requests, &outlet, &flow).await
+            Ok(link) => {
+                // What SCP sends of a file is answered at its end.
+                let answer = matches!(speaks, Speaks::Sftp).then_some(answer);
+                both_ways(link, answer, requests, &outlet, &flow).await
             }
             Err(why) => Err(why),
         },
@@ -89,29 +94,48 @@ pub(super) async fn pass_on(peers: Arc<Peers>, node: u64, start: Start) {
     }
 }
 
+/// `answer`: how long an answer to a packet may take; without it there are no packets.
 async fn both_ways(
     (from, to): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
-    is_framed: bool,
+    answer: Option<Duration>,
     requests: mpsc::UnboundedReceiver<Queued>,
     outlet: &Outlet,
     flow: &Flow,
 ) -> Result<(), String> {
+    let asked = Asked::new(None);
     let sending = async {
-        if send(to, is_framed, requests, flow).await {
+        if send(to, (answer.is_some(), &asked), requests, flow).await {
             // The client has asked for all it wants: it is answered still.
             std::future::pending::<()>().await;
         }
     };
     tokio::select! {
-        received = receive(from, outlet) => received.map_err(|error| error.to_string()),
+        received = receive(from, outlet, &asked) => received.map_err(|error| error.to_string()),
         () = sending => Err("it takes no more, or the client is gone".to_owned()),
+        () = silence(&asked, answer) => Err("it does not answer".to_owned()),
+    }
+}
+
+/// Waits until what was asked for was not answered for too long.
+async fn silence(asked: &Asked, answer: Option<Duration>) {
+    let Some(answer) = answer else {
+        return std::future::pending().await;
+    };
+    loop {
+        let rest = asked
+            .borrow()
+            .map_or(answer, |asked| answer.saturating_sub(asked.elapsed()));
+        if rest.is_zero() {
+            return;
+        }
+        tokio::time::sleep(rest).await;
     }
 }
 
 /// Sends what the client asks for to its end; `false`: nobody is there to be answered, or to answer.
 async fn send(
     mut to: impl AsyncWrite + Unpin,
-    is_framed: bool,
+    (is_framed, asked): (bool, &Asked),
     mut requests: mpsc::UnboundedReceiver<Queued>,
     flow: &Flow,
 ) -> bool {
@@ -125,6 +149,7 @@ async fn send(
             to.write_all(bytes).await?;
             to.flush().await
         };
+        asked.send_modify(|asked| *asked = asked.or_else(|| Some(Instant::now())));
         if sent.await.is_err() {
             return false;
         }
@@ -132,14 +157,17 @@ async fn send(
     !flow.is_cut() && to.shutdown().await.is_ok()
 }
 
-async fn receive(mut from: impl AsyncRead + Unpin, outlet: &Outlet) -> std::io::Result<()> {
+async fn receive(mut from: impl AsyncRead + Unpin, outlet: &Outlet, asked: &Asked) -> std::io::Result<()> {
     loop {
         outlet.room().await;
         if outlet.is_gone() {
             return Ok(());
         }
         match next_piece(&mut from).await? {
-            Piece::Bytes(bytes) => outlet.send(bytes),
+            Piece::Bytes(bytes) => {
+                asked.send_replace(None);
+                outlet.send(bytes);
+            }
             Piece::End(0) => return Ok(()),
             Piece::End(_) => {
                 outlet.fails();
@@ -178,11 +206,11 @@ async fn serve(shared: Arc<Shared>, arrived: Arrived) {
         stream,
         ended,
     } = arrived;
-    let status = match begin(&shared, who, scp.as_deref()) {
+    let status = match begin(&shared, who, peer, scp.as_deref()) {
         Ok((account, speaks)) => match shared.admission.admit(peer) {
             Some(permit) => {
                 let _permit = permit.counted(Via::Sftp);
-                stream::serve(&shared, account, peer, speaks, stream).await
+                stream::serve(&shared, account, speaks, stream).await
             }
             None => 1,
         },
@@ -196,11 +224,7 @@ async fn serve(shared: Arc<Shared>, arrived: Arrived) {
 }
 
 /// Who asks, by this node's own registry, and for what.
-fn begin(
-    shared: &Shared,
-    who: Who,
-    scp: Option<&str>,
-) -> Result<(crate::auth::AccountPrincipal, Speaks), Error> {
+fn begin(shared: &Shared, who: Who, peer: IpAddr, scp: Option<&str>) -> Result<(Client, Speaks), Error> {
     let account = shared.login.account_numbered(who.association, who.account)?;
     // What was passed on is not passed on again.
     shared.login.registry().check_home(&account.association)?;
@@ -211,5 +235,10 @@ fn begin(
             Speaks::Scp(Scp::read(text).ok_or_else(unread)?)
         }
     };
-    Ok((account, speaks))
+    let client = Client {
+        account,
+        peer,
+        has_arrived: true,
+    };
+    Ok((client, speaks))
 }

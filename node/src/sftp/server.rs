@@ -50,6 +50,8 @@ pub struct Settings {
     pub keepalive: Duration,
     /// Whether clients may use what only old ones need.
     pub old_clients: bool,
+    /// Another node that a session is passed on to may take to answer.
+    pub relay_answer: Duration,
 }
 
 /// What serves SFTP is made from this.
@@ -92,6 +94,7 @@ pub(super) struct Shared {
     config: Arc<russh::server::Config>,
     login_timeout: Duration,
     pub(super) idle_timeout: Duration,
+    relay_answer: Duration,
     shards: Vec<Sender<Start>>,
     logs: u8,
     peers: Option<Arc<Peers>>,
@@ -102,16 +105,23 @@ impl Shared {
     /// taken.
     pub(super) fn start(&self, start: Start) -> bool {
         if let Some(peers) = &self.peers {
-            match self.login.registry().elsewhere(&start.account.association) {
+            match self.login.registry().elsewhere(&start.client.account.association) {
+                // What was passed on is not passed on again.
+                Ok(Some(_)) if start.client.has_arrived => return false,
                 Ok(Some(node)) => {
-                    tokio::spawn(relayed::pass_on(Arc::clone(peers), node, start));
+                    tokio::spawn(relayed::pass_on(
+                        Arc::clone(peers),
+                        node,
+                        self.relay_answer,
+                        start,
+                    ));
                     return true;
                 }
                 Ok(None) => {}
                 Err(_) => return false,
             }
         }
-        let log = usize::from(log_of(&start.account.association, self.logs));
+        let log = usize::from(log_of(&start.client.account.association, self.logs));
         let shard = self.shards.get(log % self.shards.len().max(1));
         shard.is_some_and(|shard| shard.send(start).is_ok())
     }
@@ -162,6 +172,7 @@ impl Server {
             starts: Admission::new(SFTP_STARTS_MAX_COUNT, SFTP_STARTS_PER_ADDRESS_MAX_COUNT),
             login_timeout: parts.settings.login_timeout,
             idle_timeout: parts.settings.idle_timeout,
+            relay_answer: parts.settings.relay_answer,
             shards: parts.shards,
             logs: parts.logs,
             peers: parts.peers,

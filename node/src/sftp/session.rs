@@ -65,8 +65,8 @@ pub(super) async fn serve(sftp: Rc<Sftp>, start: Start) {
     let counted = sftp.drain.count();
     let mut session = Session {
         sftp,
-        account: start.account,
-        peer: start.peer,
+        account: start.client.account,
+        peer: start.client.peer,
         protocol: match start.speaks {
             Speaks::Sftp => Protocol::Sftp,
             Speaks::Scp(_) => Protocol::Scp,

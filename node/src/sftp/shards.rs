@@ -25,11 +25,18 @@ pub(super) enum Speaks {
     Scp(Scp),
 }
 
+/// Whose session it is.
+pub(super) struct Client {
+    pub(super) account: AccountPrincipal,
+    pub(super) peer: IpAddr,
+    /// Whether another node has passed it on: it is not passed on again.
+    pub(super) has_arrived: bool,
+}
+
 /// A session that begins on a connection.
 pub struct Start {
     pub(super) speaks: Speaks,
-    pub(super) account: AccountPrincipal,
-    pub(super) peer: IpAddr,
+    pub(super) client: Client,
     pub(super) requests: mpsc::UnboundedReceiver<Queued>,
     pub(super) outlet: Outlet,
     pub(super) flow: Arc<Flow>,

@@ -1,6 +1,5 @@
 //! A session over bytes that come and go as they are: what is left of a channel without SSH.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
@@ -9,27 +8,20 @@ use super::flow::{Flow, Replies};
 use super::intake::Intake;
 use super::live::Live;
 use super::server::{Shared, idle};
-use super::shards::Speaks;
+use super::shards::{Client, Speaks};
 use super::wire::Wire;
-use crate::auth::AccountPrincipal;
 use crate::limits::{SFTP_CHANNEL_PACKET_BYTES, SFTP_REPLIES_JOINED_BYTES};
 
 /// Serves a session to its end, and says its exit status. A client that asks for more than it takes answers to is not read
 /// any further.
-pub(super) async fn serve<S>(
-    shared: &Shared,
-    account: AccountPrincipal,
-    peer: IpAddr,
-    speaks: Speaks,
-    stream: S,
-) -> u8
+pub(super) async fn serve<S>(shared: &Shared, client: Client, speaks: Speaks, stream: S) -> u8
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let flow = Arc::new(Flow::default());
-    let live = Live::of(Arc::clone(&flow), account.clone());
+    let live = Live::of(Arc::clone(&flow), client.account.clone());
     shared.connections.add(&live);
-    let Some((intake, replies)) = Intake::begin(shared, speaks, account, peer, &flow) else {
+    let Some((intake, replies)) = Intake::begin(shared, speaks, client, &flow) else {
         return 1;
     };
     let (from, to) = tokio::io::split(Wire::new(stream, Arc::clone(&flow)));
