@@ -455,7 +455,7 @@ async fn ensure_roots(owners: &[(u8, Rc<Owner>)], store: &Store, cluster: &Clust
     for key in cluster.associations() {
         for (_, owner) in owners.iter().filter(|(log, _)| store.log_of(&key) == *log) {
             let made = owner.ensure_root(key).await;
-            let _ = made.map_err(|error| {
+            made.map_err(|error| {
                 let association = uuid::Uuid::from_bytes(key);
                 format!("cannot make the root of {association}: {error}")
             })?;

@@ -77,7 +77,7 @@ fn free_ports() -> u16 {
             .local_addr()
             .unwrap()
             .port();
-        let all: Option<Vec<_>> = (first..=first.saturating_add(27))
+        let all: Option<Vec<_>> = (first..=first.saturating_add(28))
             .map(|port| TcpListener::bind(("127.0.0.1", port)).ok())
             .collect();
         if all.is_some() {

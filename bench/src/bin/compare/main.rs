@@ -34,6 +34,9 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use crate::contest::{Contest, Measured, say};
 use crate::servers::{Install, Kind, Place};
 
+/// The page of the figures.
+const PERFORMANCE: &str = "docs/performance.md";
+
 /// Measures filegrid and its peers, each row on all of them in turn.
 #[derive(Debug, Parser)]
 struct Options {
@@ -55,6 +58,9 @@ struct Options {
     /// Only starts each server, and stores, fetches and compares a few files through each of its doors
     #[arg(long)]
     check: bool,
+    /// Measures a cluster of ours instead, by way of the node that has the files and of another; --write writes that part
+    #[arg(long)]
+    relay: bool,
     /// Only names rows and servers
     #[arg(long)]
     list: bool,
@@ -70,7 +76,12 @@ fn main() -> Result<(), String> {
         println!("{}", list());
         return Ok(());
     }
-    let kinds: Vec<Kind> = servers::all()
+    let (kinds, rows) = if options.relay {
+        (servers::clusters(), rows::relayed())
+    } else {
+        (servers::all(), rows::all())
+    };
+    let kinds: Vec<Kind> = kinds
         .into_iter()
         .filter(|kind| named(kind.name, &options.servers))
         .collect();
@@ -104,7 +115,7 @@ fn main() -> Result<(), String> {
     println!("{about}");
     let mut contest = Contest::new(there, place, options.rounds, &interrupted);
     let mut all = Vec::new();
-    for row in rows::all().into_iter().filter(|row| named(row.id, &options.rows)) {
+    for row in rows.into_iter().filter(|row| named(row.id, &options.rows)) {
         say(&format!("{}: {}", row.id, row.title));
         let measured = contest.measure(row);
         if interrupted.load(Ordering::Relaxed) {
@@ -114,6 +125,15 @@ fn main() -> Result<(), String> {
         all.push(measured);
     }
     contest.end();
+    if options.relay {
+        let text = format!("{about}\n{}", report::ways(&all));
+        println!("{text}");
+        return if options.write {
+            page::write(Path::new(PERFORMANCE), "relay", &text)
+        } else {
+            Ok(())
+        };
+    }
     println!("{}", report::summary(&all));
     if options.write {
         write(&about, &all)?;
@@ -160,7 +180,7 @@ fn about(directory: &Path, rounds: usize, there: &[&Kind], missing: &[&Kind]) ->
 
 fn write(about: &str, all: &[Measured]) -> Result<(), String> {
     let summary = format!("{about}\n{}", report::summary(all));
-    let performance = Path::new("docs/performance.md");
+    let performance = Path::new(PERFORMANCE);
     page::write(performance, "summary", &summary)?;
     page::write(performance, "tables", &report::tables(all))?;
     std::fs::write("docs/performance.svg", plot::svg(all))

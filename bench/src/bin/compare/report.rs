@@ -133,6 +133,31 @@ pub(crate) fn summary(all: &[Measured]) -> String {
     text
 }
 
+/// Two ways to the same files, a line for each row and metric.
+pub(crate) fn ways(all: &[Measured]) -> String {
+    let mut text = "| | | straight | relayed | times |\n|---|---|---:|---:|---:|\n".to_owned();
+    for measured in all {
+        for metric in measured.row.by {
+            let verdict = measured.verdict(*metric);
+            let Some((relayed, (_, straight))) =
+                verdict.and_then(|verdict| Some((verdict.ours, verdict.peer?)))
+            else {
+                continue;
+            };
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} | {:.2} |",
+                measured.row.title,
+                metric.title(),
+                metric.show(straight),
+                metric.show(relayed),
+                relayed / straight
+            );
+        }
+    }
+    text
+}
+
 /// The same for the front page: some rows, by the metric that tells most.
 pub(crate) fn front(all: &[Measured]) -> String {
     let mut text = "| | | filegrid | best peer | times better |\n|---|---|---:|---:|---:|\n".to_owned();

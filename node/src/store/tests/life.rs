@@ -134,7 +134,7 @@ impl Life {
         }
         for log in 0..LOGS {
             let owner = Rc::clone(&self.owners[usize::from(log)]);
-            let _ = self.pool.run_until(owner.ensure_root(association(log)))?;
+            self.pool.run_until(owner.ensure_root(association(log)))?;
         }
         Ok(())
     }

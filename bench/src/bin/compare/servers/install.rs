@@ -39,7 +39,9 @@ pub(crate) fn install(kind: &Kind) -> Result<(), String> {
     match kind.install {
         // Not more than a look, where all is built.
         Install::Ours => {
-            run(Command::new("cargo").args(["build", "--release", "-p", "filegrid", "-p", "filegrid-bench"]))
+            let packages = ["filegrid", "filegrid-meta", "filegridctl", "filegrid-bench"];
+            let packages = packages.iter().flat_map(|package| ["-p", *package]);
+            run(Command::new("cargo").args(["build", "--release"]).args(packages))
         }
         Install::Apt(package) => run(Command::new("apt-get").args(["install", "-qy", package])),
         Install::Unpack(packages) => unpack(&peers, packages),

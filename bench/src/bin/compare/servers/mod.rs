@@ -2,6 +2,7 @@
 
 mod account;
 mod check;
+mod cluster;
 mod copyparty;
 mod dufs;
 mod filegrid;
@@ -238,6 +239,11 @@ impl Door {
 const FILES: &[Operation] = &[Operation::Upload, Operation::Download];
 /// The same, and to fetch archives.
 const FILES_AND_ARCHIVES: &[Operation] = &[Operation::Upload, Operation::Download, Operation::Archive];
+
+/// A cluster of ours, by way of the node that has the files and of another.
+pub(crate) fn clusters() -> Vec<Kind> {
+    cluster::kinds().into()
+}
 
 /// All servers, ours first.
 pub(crate) fn all() -> Vec<Kind> {
