@@ -124,7 +124,8 @@ pub const COMPARE_PATIENCE_MS: u64 = 1000;
 pub const SHIP_RETRY_MIN_MS: u64 = 20;
 /// See [`SHIP_RETRY_MIN_MS`].
 pub const SHIP_RETRY_MAX_MS: u64 = 1000;
-/// How long a start waits for the cluster to say whether its number is a new one, before it makes ids of it.
+/// How long a start waits for the cluster, to hear whether its number is a new one and how the registry is now, before it serves
+/// without.
 pub const STARTS_PATIENCE_MS: u64 = 2000;
 /// How often a node that has nothing to ship says so, to members elsewhere: what its silence adds to what they know.
 pub const SHIP_SIGN_MS: u64 = 1000;
@@ -176,11 +177,11 @@ pub const RELAY_KEEPALIVES_MAX_COUNT: u32 = 3;
 pub const RELAY_PIECE_MAX_BYTES: usize = 512 << 10;
 /// What waits between a connection to another node and the session that it is of.
 pub const RELAY_PIPE_BYTES: usize = 256 << 10;
-/// After the copy of the registry was written, the next one waits so many times as long: with 100,000 accounts, that is some
-/// 50 MB, what changes meanwhile goes with it, instead of the disk being kept busy.
-pub const REGISTRY_SAVE_REST_FACTOR: u32 = 4;
-/// But no longer than this: a node that is killed starts by a copy that is older by so much.
-pub const REGISTRY_SAVE_REST_MAX_MS: u64 = 2000;
+/// All of the copy of the registry is written anew when the changes behind it are more than this, and more than such a part of it:
+/// with 100,000 accounts it is some 50 MB.
+pub const REGISTRY_CHANGES_MIN_BYTES: u64 = 64 << 10;
+/// See [`REGISTRY_CHANGES_MIN_BYTES`].
+pub const REGISTRY_CHANGES_PART: u64 = 4;
 /// When clients are told to come again that are refused because the node is cut off from the cluster.
 pub const CUT_OFF_RETRY_S: u64 = 5;
 /// How long the first start of a node waits for its cluster.

@@ -423,7 +423,8 @@ fn next_state(config: &Config) -> Result<State, String> {
 }
 
 /// The state, durable, with a number that no start has had, as far as the cluster says so in time, and whether it does: this
-/// `DATA` may be an older copy. What a member of our own knows is as old as the rest.
+/// `DATA` may be an older copy. Nobody is let in by an older registry either, then. What a member of our own knows is as old as
+/// the rest.
 fn behind_all_starts(config: &Config, cluster: &Cluster, state: State) -> Result<(State, bool), String> {
     if cluster.is_embedded() {
         return Ok((state, true));
@@ -436,7 +437,8 @@ fn behind_all_starts(config: &Config, cluster: &Cluster, state: State) -> Result
     tracing::warn!(
         starts = state.starts,
         number,
-        "this node's data is an older copy: it goes on with ids that no start has made"
+        "another start has had this number, so this node's data is an older copy, or a copy of it has run: it goes on with ids \
+         that no start has made"
     );
     let raised = state.raised(number).map_err(|error| error.to_string())?;
     let (disk, data): (Rc<dyn Disk>, _) = (Rc::new(RealDisk), config.data.clone());

@@ -174,7 +174,7 @@ fn a_node_from_an_older_backup_says_what_it_has_lost() {
     let mut server = member.node(&[]);
     server.announce("the cluster knows more changes than this node");
     server.announce("the metadata cluster knows files or directories that this node has lost");
-    server.announce("this node's data is an older copy");
+    server.announce("another start has had this number");
     server.put("/d/kept", b"1");
     server.put("/d/deleted-later", b"1");
     let backup = backup_of(&mut server);

@@ -60,6 +60,8 @@ fn a_node_comes_back_older() {
     let Some(mut cluster) = Cluster::start(&[]) else {
         return;
     };
+    let load = Load::beside_the_first(&mut cluster);
+    load.descriptions(5);
     let backup = cluster.scratch("backup");
     let token = cluster.nodes[0].server.operator_token().to_owned();
     let node = &mut cluster.nodes[0];
@@ -67,6 +69,7 @@ fn a_node_comes_back_older() {
         .announce("the cluster knows more changes than this node");
     node.server
         .announce("the metadata cluster knows files or directories that this node has lost");
+    node.server.announce("another start has had this number");
     node.at(|server| {
         upload(server, "kept");
         stop(server);
@@ -87,6 +90,8 @@ fn a_node_comes_back_older() {
         upload(server, "lost");
         poll(|| lost(server, &token) == ["/lost-too"]);
     });
+    load.uploads(1, 20);
+    load.verify(&mut cluster);
 }
 
 #[test]
@@ -152,6 +157,8 @@ fn a_node_runs_twice() {
     let Some(mut cluster) = Cluster::start(&[]) else {
         return;
     };
+    let load = Load::beside_the_first(&mut cluster);
+    load.descriptions(5);
     let second = cluster.scratch("second");
     let node = &mut cluster.nodes[0];
     node.server.announce("the log is fenced");
@@ -167,6 +174,7 @@ fn a_node_runs_twice() {
         paths(server, &last);
         // The second ends the first: who is let in later counts.
         let mut twin = server.twin(&second);
+        twin.announce("another start has had this number");
         twin.announce("the cluster knows more changes than this node");
         twin.announce("the metadata cluster knows files or directories that this node has lost");
         twin.tolerate("the metadata cluster is away");
@@ -178,6 +186,7 @@ fn a_node_runs_twice() {
         poll(|| lost(&twin, token) == ["/first"]);
         drop(twin);
         // The first is let in again, and nothing is gone.
+        server.announce("another start has had this number");
         server.announce("the metadata cluster knows files or directories that this node has lost");
         server.tolerate("the cluster knows more changes than this node");
         server.tolerate("the metadata cluster had other rows than this node");
@@ -190,4 +199,6 @@ fn a_node_runs_twice() {
         // It finds out by itself that the cluster has heard of another since, though sequences are as it left them.
         poll(|| lost(server, server.operator_token()).contains(&"/second".to_owned()));
     });
+    load.uploads(1, 20);
+    load.verify(&mut cluster);
 }

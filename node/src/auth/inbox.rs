@@ -9,7 +9,7 @@ use std::time::Duration;
 use filegrid_meta::registry::Command;
 use filegrid_meta::secret;
 
-use super::registry::read_data;
+use super::copy::read_data;
 use crate::clock;
 use crate::error::Error;
 use crate::private;

@@ -5,6 +5,7 @@
 
 mod account;
 mod brute;
+mod copy;
 mod first;
 mod guesses;
 mod inbox;
@@ -26,14 +27,15 @@ pub use filegrid_meta::registry::{Scope, Scopes};
 pub use filegrid_meta::secret::UserKeys;
 
 pub use self::account::AccountPrincipal;
+pub use self::copy::has_registry;
+pub(crate) use self::copy::read_data;
 pub use self::first::{First, first_registry};
 pub use self::guesses::Guesses;
 pub(crate) use self::inbox::{Asked, ask, waiting as waiting_changes};
 pub use self::login::Login;
 pub(crate) use self::operator::new_operator_token;
 pub use self::registrar::{Authority, Registrar};
-pub(crate) use self::registry::read_data;
-pub use self::registry::{RegistryFile, has_registry};
+pub use self::registry::RegistryFile;
 pub use self::token::{Authenticator, Principal};
 
 /// Opens the registry of a `DATA`. At the first start it is made, with one association and one user who may do

@@ -1,54 +1,43 @@
-//! The registry as this node knows it: the cluster's, with a copy in `DATA/registry.json`.
+//! The registry as this node knows it: the cluster's, with a copy on the disk.
 //!
 //! A node starts with the copy and serves by it while the cluster is away. Until the cluster has taken over what a node had
-//! before, the file is the node's own.
+//! before, the copy is the node's own.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use filegrid_meta::registry::{Registry, Row};
-use serde::{Deserialize, Serialize};
+use filegrid_meta::registry::{Registry, RowChange};
 use uuid::Uuid;
 
+use super::copy::{self, Copy};
 use crate::clock;
 use crate::error::Error;
-use crate::limits::{
-    CUT_OFF_RETRY_S, REGISTRY_CONFIRMED_SAVE_MS, REGISTRY_SAVE_REST_FACTOR, REGISTRY_SAVE_REST_MAX_MS,
-};
-use crate::private;
+use crate::limits::{CUT_OFF_RETRY_S, REGISTRY_CONFIRMED_SAVE_MS};
 
-/// How often it is looked whether the copy is behind. One that is large is written less often: see
-/// [`REGISTRY_SAVE_REST_FACTOR`].
+/// How often it is looked whether the copy is to be written anew.
 const SAVE_INTERVAL: Duration = Duration::from_millis(100);
-/// Version of the file's layout.
-const FORMAT: u32 = 1;
 
-#[derive(Serialize, Deserialize)]
-struct Content {
-    format: u32,
-    rows: Vec<Row>,
-}
-
-/// The registry, in memory and as a file.
+/// The registry, in memory and on the disk.
 pub struct RegistryFile {
-    path: PathBuf,
     current: ArcSwap<Registry>,
     version: AtomicU64,
-    /// When it was last known to be the cluster's, in Unix milliseconds. In the file it is the time of its last change.
+    /// When it was last known to be the cluster's, in Unix milliseconds. On the disk it is the time of the file's last
+    /// change.
     confirmed_ms: AtomicI64,
     /// The node, and how long it takes writes and logins without that.
     node: AtomicU64,
     patience_ms: AtomicI64,
+    /// Held by whoever writes all of the copy, before what it has.
+    writes: Mutex<()>,
     saved: Mutex<Saved>,
 }
 
-/// What the file has.
+/// What the disk has.
 struct Saved {
-    registry: Arc<Registry>,
+    copy: Copy,
     confirmed_ms: i64,
 }
 
@@ -59,29 +48,17 @@ impl RegistryFile {
     ///
     /// If it cannot be read, made or written; says why.
     pub fn open(data: &Path, first: impl FnOnce() -> Result<Registry, String>) -> Result<Arc<Self>, String> {
-        let path = path(data);
-        let registry = match read(&path)? {
-            Some(registry) => registry,
-            None => {
-                let registry = first()?;
-                write(&path, &registry)?;
-                registry
-            }
-        };
-        let registry = Arc::new(registry);
+        let (copy, registry) = Copy::open(data, first)?;
         // A clock that was set back does not lend the copy any time.
-        let confirmed_ms = changed_ms(&path)?.min(clock::now_ms());
+        let confirmed_ms = copy::confirmed_ms(copy.path())?.min(clock::now_ms());
         Ok(Arc::new(Self {
-            path,
-            current: ArcSwap::new(Arc::clone(&registry)),
+            current: ArcSwap::from_pointee(registry),
             version: AtomicU64::new(1),
             confirmed_ms: AtomicI64::new(confirmed_ms),
             node: AtomicU64::new(0),
             patience_ms: AtomicI64::new(i64::MAX),
-            saved: Mutex::new(Saved {
-                registry,
-                confirmed_ms,
-            }),
+            writes: Mutex::default(),
+            saved: Mutex::new(Saved { copy, confirmed_ms }),
         }))
     }
 
@@ -107,12 +84,24 @@ impl RegistryFile {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Puts another registry in force. The file follows by itself.
-    pub fn put(&self, registry: Arc<Registry>) {
-        if self.current.load().position() != registry.position() {
-            self.current.store(registry);
-            self.version.fetch_add(1, Ordering::AcqRel);
+    /// Puts another registry in force, when the copy has it. `changes` lead to it from the one that is in force;
+    /// without them all of it is written. Blocks.
+    pub fn put(&self, registry: Arc<Registry>, changes: Option<Vec<RowChange>>) {
+        let (from, to) = (self.current.load().position(), registry.position());
+        if from == to {
+            return;
         }
+        let writes = changes.is_none().then(|| lock(&self.writes));
+        let mut saved = lock(&self.saved);
+        let kept = match changes {
+            Some(changes) => saved.copy.append(from, changes, to),
+            None => saved.copy.replace(&registry).and_then(|()| self.note(&mut saved)),
+        };
+        // It holds all the same: the next look at the copy writes all of it, or says why that cannot be done.
+        drop(kept);
+        self.current.store(registry);
+        self.version.fetch_add(1, Ordering::AcqRel);
+        drop((saved, writes));
     }
 
     /// Notes that this is the cluster's registry now.
@@ -179,28 +168,53 @@ impl RegistryFile {
         }
     }
 
-    /// Brings the file up to date. Blocks.
+    /// Writes all of the copy, unless that is on the disk. Blocks.
     ///
     /// # Errors
     ///
     /// If it cannot be written; says why.
     pub fn save(&self) -> Result<(), String> {
-        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = self.current();
-        let confirmed_ms = self.confirmed_ms.load(Ordering::Acquire);
-        let is_new = !Arc::ptr_eq(&saved.registry, &current);
-        if is_new {
-            write(&self.path, &current)?;
-            saved.registry = current;
+        let _writes = lock(&self.writes);
+        let mut saved = lock(&self.saved);
+        if !saved.copy.is_whole() {
+            saved.copy.replace(&self.current())?;
         }
-        if is_new || confirmed_ms - saved.confirmed_ms >= REGISTRY_CONFIRMED_SAVE_MS {
-            confirm(&self.path, confirmed_ms)?;
-            saved.confirmed_ms = confirmed_ms;
+        self.note(&mut saved)
+    }
+
+    /// Writes all of the copy if many changes stand behind it, while more may come.
+    fn tend(&self) -> Result<(), String> {
+        let _writes = lock(&self.writes);
+        let due = {
+            let mut saved = lock(&self.saved);
+            saved.copy.is_due().then(|| {
+                let registry = self.current();
+                saved.copy.begin(registry.position());
+                (saved.copy.path().to_owned(), registry)
+            })
+        };
+        let is_due = due.is_some();
+        if let Some((path, registry)) = due {
+            let bytes = copy::write(&path, &registry)?;
+            lock(&self.saved).copy.written(bytes)?;
+        }
+        let mut saved = lock(&self.saved);
+        let confirmed_ms = self.confirmed_ms.load(Ordering::Acquire);
+        if is_due || confirmed_ms - saved.confirmed_ms >= REGISTRY_CONFIRMED_SAVE_MS {
+            self.note(&mut saved)?;
         }
         Ok(())
     }
 
-    /// Keeps the file up to date in a thread of its own, as long as the registry is in use.
+    /// Notes when the copy was last known to be the cluster's registry.
+    fn note(&self, saved: &mut Saved) -> Result<(), String> {
+        let confirmed_ms = self.confirmed_ms.load(Ordering::Acquire);
+        copy::confirm(saved.copy.path(), confirmed_ms)?;
+        saved.confirmed_ms = confirmed_ms;
+        Ok(())
+    }
+
+    /// Keeps the copy from growing in a thread of its own, as long as the registry is in use.
     ///
     /// # Errors
     ///
@@ -211,8 +225,7 @@ impl RegistryFile {
         let keep = move || {
             let mut said = None;
             while let Some(file) = weak.upgrade() {
-                let begun = clock::monotonic();
-                let failed = file.save().err();
+                let failed = file.tend().err();
                 if failed != said {
                     if let Some(error) = &failed {
                         tracing::error!(error, "the copy of the registry is not kept");
@@ -220,9 +233,7 @@ impl RegistryFile {
                     said = failed;
                 }
                 drop(file);
-                let rest = begun.elapsed() * REGISTRY_SAVE_REST_FACTOR;
-                let rest = rest.min(Duration::from_millis(REGISTRY_SAVE_REST_MAX_MS));
-                std::thread::sleep(rest.max(SAVE_INTERVAL));
+                std::thread::sleep(SAVE_INTERVAL);
             }
         };
         std::thread::Builder::new()
@@ -232,70 +243,6 @@ impl RegistryFile {
     }
 }
 
-/// Whether a `DATA` has a registry.
-///
-/// # Errors
-///
-/// If that cannot be told.
-pub fn has_registry(data: &Path) -> Result<bool, String> {
-    let path = path(data);
-    let known = path.try_exists();
-    known.map_err(|error| format!("{} cannot be read: {error}", path.display()))
-}
-
-/// The registry of a `DATA` as its node knew it last.
-///
-/// # Errors
-///
-/// If there is none, or it cannot be read.
-pub(crate) fn read_data(data: &Path) -> Result<Registry, String> {
-    let path = path(data);
-    read(&path)?.ok_or_else(|| format!("there is no {}: start filegrid once", path.display()))
-}
-
-fn path(data: &Path) -> PathBuf {
-    data.join("registry.json")
-}
-
-fn changed_ms(path: &Path) -> Result<i64, String> {
-    let changed = std::fs::metadata(path).and_then(|about| about.modified());
-    let changed = changed.map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    let since = changed.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Ok(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-fn confirm(path: &Path, confirmed_ms: i64) -> Result<(), String> {
-    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(confirmed_ms).unwrap_or(0));
-    let noted = File::options().write(true).open(path);
-    let noted = noted.and_then(|file| file.set_modified(time));
-    noted.map_err(|error| format!("{} cannot be written: {error}", path.display()))
-}
-
-fn read(path: &Path) -> Result<Option<Registry>, String> {
-    let unreadable = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(&error)),
-    };
-    let content: Content = serde_json::from_slice(&bytes).map_err(|error| unreadable(&error))?;
-    if content.format != FORMAT {
-        let format = content.format;
-        return Err(unreadable(&format_args!(
-            "it is of format {format}, this program reads format {FORMAT}"
-        )));
-    }
-    Ok(Some(content.rows.into_iter().collect()))
-}
-
-/// Afterwards the old or the new registry is found, whatever happens.
-fn write(path: &Path, registry: &Registry) -> Result<(), String> {
-    let content = Content {
-        format: FORMAT,
-        rows: registry.rows().collect(),
-    };
-    let replaced = serde_json::to_vec_pretty(&content)
-        .map_err(std::io::Error::from)
-        .and_then(|bytes| private::replace(path, &bytes));
-    replaced.map_err(|error| format!("{} cannot be written: {error}", path.display()))
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

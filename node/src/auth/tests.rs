@@ -38,7 +38,7 @@ impl World {
     fn apply(&self, command: &Command) {
         let mut registry = (*self.registry.current()).clone();
         registry.apply(command).unwrap();
-        self.registry.put(Arc::new(registry));
+        self.registry.put(Arc::new(registry), None);
     }
 
     fn try_login(&self, secret: &str) -> Result<String, Error> {
@@ -242,7 +242,7 @@ impl Authority for Here {
     fn register(&self, command: Command) -> BoxFuture<'_, Result<Outcome, Error>> {
         let mut registry = (*self.0.current()).clone();
         let done = registry.apply(&command).map(|applied| applied.outcome);
-        self.0.put(Arc::new(registry));
+        self.0.put(Arc::new(registry), None);
         Box::pin(std::future::ready(done.map_err(Error::from)))
     }
 }
@@ -387,7 +387,7 @@ fn the_copy_on_the_disk_follows() {
     assert!(keys.is_none());
     // The same once more is no change.
     let version = world.registry.version();
-    world.registry.put(Arc::new((*registry).clone()));
+    world.registry.put(Arc::new((*registry).clone()), None);
     assert_eq!(world.registry.version(), version);
 }
 

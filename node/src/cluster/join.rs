@@ -105,7 +105,7 @@ impl<F: FnOnce() -> Result<(Registry, First), String>> Joining<F> {
             };
             let Some(item) = item else { break unreadable() };
             let is_sign = item == RegistryItem::Sign;
-            if following.take(item) && is_sign {
+            if following.take(item).is_some() && is_sign {
                 return Ok(following.registry().clone());
             }
         };

@@ -283,8 +283,8 @@ impl Cluster {
         self.ask(|reply| Request::Entered { log, reply }).await
     }
 
-    /// Number of which this start has to make its ids, as far as the cluster says so in time. It is this start's own, unless
-    /// this `DATA` is an older copy.
+    /// Number of which this start has to make its ids, if the cluster says so in time: then this node has the registry as it is
+    /// now, too. It is this start's own, unless this `DATA` is an older copy.
     pub async fn number(&self, patience: Duration) -> Option<u32> {
         self.ask(|reply| Request::Number { patience, reply })
             .await

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use filegrid_meta::limits::TAKE_OVER_MAX_BYTES;
-use filegrid_meta::nodes::{Following, Nodes, REGISTRY, RegistryItem, write_position};
+use filegrid_meta::nodes::{Following, Nodes, REGISTRY, RegistryItem, Taken, write_position};
 use filegrid_meta::raft::Client;
-use filegrid_meta::registry::{Command, Outcome, Registry, Row};
-use filegrid_meta::store::{self, Registered, Reply};
+use filegrid_meta::registry::{Command, Outcome, Registry, Row, RowChange};
+use filegrid_meta::store::{self, Registered, Reply, Since};
 use tokio::time::{interval, timeout};
 use uuid::Uuid;
 
@@ -56,7 +56,16 @@ impl Session {
         let mut sign = interval(Duration::from_millis(REGISTRY_SIGN_MS));
         loop {
             position.mark_unchanged();
-            self.observe(nodes.store().registry(), true).await?;
+            let known = self.us().registry.current();
+            let (registry, changes) = match nodes.store().registry_since(known.position()).0 {
+                Since::Changes(changes) => {
+                    let mut registry = (*known).clone();
+                    changes.iter().for_each(|change| registry.put(change.clone()));
+                    (Arc::new(registry), Some(changes))
+                }
+                Since::All(registry) => (registry, None),
+            };
+            self.observe(registry, changes, true).await?;
             tokio::select! {
                 changed = position.changed() => changed.map_err(|error| error.to_string())?,
                 _ = sign.tick() => {}
@@ -88,21 +97,31 @@ impl Session {
             let Some(item) = RegistryItem::read(item) else {
                 break unreadable();
             };
-            let is_sign = item == RegistryItem::Sign;
-            if following.take(item)
-                && let Err(why) = self
-                    .observe(Arc::new(following.registry().clone()), is_sign)
-                    .await
-            {
-                return Err(why);
-            }
+            let before = following.registry().position();
+            let (changes, is_all) = match following.take(item) {
+                None => continue,
+                Some(Taken::Sign) => (None, true),
+                // Of a node that is not taken over yet the registry is another.
+                Some(Taken::Changes(changes)) if before == self.us().registry.current().position() => {
+                    (Some(changes), false)
+                }
+                Some(Taken::Changes(_) | Taken::All) => (None, false),
+            };
+            let registry = Arc::new(following.registry().clone());
+            self.observe(registry, changes, is_all).await?;
         };
         client.pass_over(&member);
         Err(format!("member {}: {why}", member.member))
     }
 
-    /// Takes the registry as the cluster has it; `is_all` if it is known that there is nothing newer.
-    async fn observe(&self, registry: Arc<Registry>, is_all: bool) -> Result<(), String> {
+    /// Takes the registry as the cluster has it. `changes` have led to it from the one before, if that is known; `is_all` if it is
+    /// known that there is nothing newer.
+    async fn observe(
+        &self,
+        registry: Arc<Registry>,
+        changes: Option<Vec<RowChange>>,
+        is_all: bool,
+    ) -> Result<(), String> {
         let us = self.us();
         if !registry.is_taken_over(us.node) {
             return if is_all {
@@ -112,7 +131,11 @@ impl Session {
             };
         }
         let revision = registry.revision();
-        us.registry.put(registry);
+        if us.registry.current().position() != registry.position() {
+            let file = Arc::clone(&us.registry);
+            let kept = tokio::task::spawn_blocking(move || file.put(registry, changes));
+            kept.await.map_err(|error| error.to_string())?;
+        }
         self.knows(revision);
         if is_all {
             us.registry.confirm();

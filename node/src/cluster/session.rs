@@ -22,8 +22,6 @@ pub(super) struct Session {
     granted: Mutex<Option<Entered>>,
     /// [`Self::granted`], once this node has the cluster's registry too.
     entered: watch::Sender<Option<Entered>>,
-    /// Number of which this start has to make its ids.
-    number: watch::Sender<Option<u32>>,
     /// Revision of the registry that this node knows.
     known: watch::Sender<Option<u64>>,
     is_away: AtomicBool,
@@ -80,7 +78,6 @@ impl Session {
             us,
             granted: Mutex::new(None),
             entered: watch::Sender::new(None),
-            number: watch::Sender::new(None),
             known: watch::Sender::new(None),
             is_away: AtomicBool::new(false),
             agreed: Mutex::default(),
@@ -107,7 +104,6 @@ impl Session {
         let entered = Entered::of(self.way.propose(&enter).await?, &self.us.data);
         let entered = entered.map_err(|other| unexpected(&other))?;
         self.is_back();
-        self.number.send_replace(Some(entered.number));
         *self.granted.lock().await = Some(entered);
         Ok(())
     }
@@ -178,10 +174,8 @@ impl Session {
     }
 
     async fn number(&self, patience: Duration) -> Option<u32> {
-        let mut number = self.number.subscribe();
-        let told = number.wait_for(Option::is_some);
-        let told = tokio::time::timeout(patience, told).await.ok()?.ok()?;
-        *told
+        let entered = tokio::time::timeout(patience, self.entered()).await.ok()?;
+        entered.map(|entered| entered.number)
     }
 
     /// The cluster has what this node has of a log. Once that is so of all, the number of this start is noted.

@@ -20,7 +20,7 @@ pub use self::event::{Event, NoEvent};
 pub use self::guesses::{Guess, Guesses};
 pub use self::listing::{ListRequest, Listed, Page};
 use self::registry::read_position;
-pub use self::registry::{Following, RegistryItem, write_position};
+pub use self::registry::{Following, RegistryItem, Taken, write_position};
 pub use self::roster::{DrainRequest, NodeStatus, read_roster};
 pub use self::service::Nodes;
 

@@ -112,6 +112,17 @@ pub(super) fn read_position(mut from: Bytes) -> Option<Position> {
     from.is_empty().then_some(position)
 }
 
+/// What has become of a registry that follows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Taken {
+    /// It is known to be all that the cluster knew a moment ago.
+    Sign,
+    /// These changes have led to it from the one before.
+    Changes(Vec<RowChange>),
+    /// It is another one.
+    All,
+}
+
 /// A registry that follows the cluster's.
 #[derive(Debug, Clone, Default)]
 pub struct Following {
@@ -136,24 +147,26 @@ impl Following {
         &self.registry
     }
 
-    /// Takes an item; whether the registry is as the cluster's was, and not between two states of that.
-    pub fn take(&mut self, item: RegistryItem) -> bool {
+    /// Takes an item; what has become of the registry, if it is as the cluster's was, and not between two states of that.
+    pub fn take(&mut self, item: RegistryItem) -> Option<Taken> {
         match item {
-            RegistryItem::Sign => true,
+            RegistryItem::Sign => Some(Taken::Sign),
             RegistryItem::Changes(changes, more) => {
                 self.changes.extend(changes);
-                if !more {
+                (!more).then(|| {
                     let changes = std::mem::take(&mut self.changes);
-                    changes.into_iter().for_each(|change| self.registry.put(change));
-                }
-                !more
+                    changes
+                        .iter()
+                        .for_each(|change| self.registry.put(change.clone()));
+                    Taken::Changes(changes)
+                })
             }
             RegistryItem::Rows(rows, more) => {
                 self.rows.extend(rows);
-                if !more {
+                (!more).then(|| {
                     self.registry = std::mem::take(&mut self.rows).into_iter().collect();
-                }
-                !more
+                    Taken::All
+                })
             }
         }
     }

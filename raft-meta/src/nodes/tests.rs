@@ -361,7 +361,7 @@ async fn follow(world: &World, watch: &mut Watch, following: &mut Following) -> 
         }
         let is_sign = item == RegistryItem::Sign;
         let known = world.serving.nodes().store().registry();
-        if following.take(item) && is_sign && *following.registry() == *known {
+        if following.take(item).is_some() && is_sign && *following.registry() == *known {
             return (changes, rows);
         }
     }
