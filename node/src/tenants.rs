@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use filegrid_meta::registry::{Command, Position, Registry};
+use filegrid_meta::registry::{Command, Registry};
 use filegrid_tree::{Command as TreeCommand, Protocol, TreePath};
 use uuid::Uuid;
 
@@ -42,7 +42,7 @@ impl Tenants {
 
     /// Goes on until the node stops.
     pub(crate) async fn attend(mut self) {
-        let mut seen: Option<Position> = None;
+        let mut seen = None;
         let mut said = String::new();
         loop {
             ring::sleep(Duration::from_millis(TENANTS_LOOK_MS)).await;
@@ -50,7 +50,7 @@ impl Tenants {
             if seen == Some(registry.position()) {
                 continue;
             }
-            match self.look(&registry, seen.is_none()).await {
+            match self.look(&registry).await {
                 Ok(()) => seen = Some(registry.position()),
                 Err(Error::Fenced) => return,
                 // What the cluster and the disk have in the way is told by others.
@@ -64,7 +64,7 @@ impl Tenants {
         }
     }
 
-    async fn look(&mut self, registry: &Registry, is_first: bool) -> Result<(), Error> {
+    async fn look(&mut self, registry: &Registry) -> Result<(), Error> {
         let node = self.cluster.node();
         let ours = registry.tenants().map(|tenant| tenant.association());
         let ours = ours.filter(|of| of.home.is_some_and(|home| home.node == node));
@@ -77,11 +77,7 @@ impl Tenants {
             if retired {
                 self.delete(key, log, &owner).await?;
             } else if !self.rooted.contains(&key) {
-                let made = owner.ensure_root(*key.as_bytes()).await.map_err(Error::from)?;
-                // A cluster that did not know it for a while, as after it was restored, has rejected what was sent of it.
-                if !made && !is_first {
-                    owner.suspect();
-                }
+                owner.ensure_root(*key.as_bytes()).await.map_err(Error::from)?;
                 self.rooted.insert(key);
             }
         }

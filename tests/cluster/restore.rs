@@ -132,6 +132,7 @@ fn an_association_that_was_made_behind_the_backup_comes_back_with_its_files() {
     ] {
         server.tolerate(said);
     }
+    server.announce("the metadata cluster had other rows than this node");
     let node = event_of(&server.upload(&[("f", "before", b"1")], None)).node;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("backup");

@@ -149,9 +149,6 @@ impl Feeder {
             self.ship(None).await?;
         }
         self.rounds.ask(self.cluster.compares());
-        if self.owner.take_suspicion() {
-            self.rounds.hurry();
-        }
         if self.rounds.is_due() {
             self.compare_some().await?;
         }

@@ -238,9 +238,15 @@ impl State {
                 start,
                 epoch,
             } => {
-                let mut known = self.producers.range((node, 0)..=(node, u8::MAX));
-                if known.all(|(_, producer)| producer.may_return(epoch)) {
+                let known = || self.producers.range((node, 0)..=(node, u8::MAX));
+                if known().all(|(_, producer)| producer.may_return(epoch)) {
                     self.enter(node, logs, start, Some(epoch), rows)
+                } else if start.nonce != 0
+                    && known()
+                        .all(|(_, producer)| producer.start.nonce == start.nonce && producer.epoch > epoch)
+                {
+                    // It was let in again, and nobody heard the answer.
+                    self.enter(node, logs, start, None, rows)
                 } else {
                     Ok(Reply::Fenced)
                 }
@@ -284,7 +290,12 @@ impl State {
                 let Some(producer) = self.sender(node, log, epoch) else {
                     return Ok(Reply::Fenced);
                 };
-                self.put_producer(node, log, Producer { compared, ..producer }, rows)?;
+                let producer = Producer {
+                    compared,
+                    rejected_before: producer.rejected,
+                    ..producer
+                };
+                self.put_producer(node, log, producer, rows)?;
                 Ok(Reply::Applied(producer.applied))
             }
         }
@@ -296,10 +307,19 @@ impl State {
         rows: &mut Rows,
     ) -> Result<Reply, MachineError> {
         let before = self.registry.position();
-        let applied = match self.registry.apply(command) {
+        let mut applied = match self.registry.apply(command) {
             Ok(applied) => applied,
             Err(refusal) => return Ok(Reply::Registry(Err(refusal))),
         };
+        if let registry::Command::CreateAssociation { node: Some(node), .. } = command
+            && self.has_rejected(*node)
+        {
+            // Some of it may be of this one, which the cluster had forgotten: it is sent once more.
+            let compare = registry::Command::Compare { node: *node };
+            if let Ok(more) = self.registry.apply(&compare) {
+                applied.rows.extend(more.rows);
+            }
+        }
         if let registry::Command::DeleteAssociation { key } = command {
             let root = filegrid_tree::root_name(key.as_bytes());
             rows.push((tree_keys::row(filegrid_tree::ROOTS, &root), None));
@@ -320,6 +340,12 @@ impl State {
             outcome: applied.outcome,
             revision: self.registry.revision(),
         })))
+    }
+
+    /// Whether changes of a node were rejected since its rows were last compared on request.
+    fn has_rejected(&self, node: u64) -> bool {
+        let mut logs = self.producers.range((node, 0)..=(node, u8::MAX));
+        logs.any(|(_, producer)| producer.rejected > producer.rejected_before)
     }
 
     fn ship(&mut self, batch: &Batch, rows: &mut Rows) -> Result<Reply, MachineError> {

@@ -19,6 +19,9 @@ pub struct Producer {
     /// What came of comparing rows when that was last asked for.
     #[serde(default)]
     pub compared: Compared,
+    /// Changes that were rejected before that: what they were of may be lacking since, where it has become known again.
+    #[serde(default)]
+    pub rejected_before: u64,
     /// The start that was let in last, with the highest number of any.
     #[serde(default)]
     pub start: Start,

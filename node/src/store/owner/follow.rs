@@ -26,8 +26,6 @@ pub(super) struct Follow {
     is_full: Cell<bool>,
     /// Whether who follows has yet to let this node in.
     is_closed: Cell<bool>,
-    /// Whether the follower may have other rows, and not know it.
-    is_suspect: Cell<bool>,
 }
 
 /// The newest changes, in memory.
@@ -188,17 +186,6 @@ impl Owner {
     /// Refuses the same until the follower has let this node in.
     pub fn set_closed(&self, closed: bool) {
         self.follow.is_closed.set(closed);
-    }
-
-    /// Has the follower compare its rows.
-    pub fn suspect(&self) {
-        self.follow.is_suspect.set(true);
-    }
-
-    /// Whether the follower has to compare its rows; not again until it is wanted again.
-    #[must_use]
-    pub fn take_suspicion(&self) -> bool {
-        self.follow.is_suspect.take()
     }
 
     /// Stops acknowledging at once: the follower knows later starts of this node than this one.

@@ -216,15 +216,15 @@ impl Owner {
         })
     }
 
-    /// Makes the root of an association; `false` if it is there.
+    /// Makes the root of an association, if it is not there.
     ///
     /// # Errors
     ///
     /// As for [`Owner::commit`].
-    pub async fn ensure_root(&self, association: [u8; 16]) -> Result<bool, StoreError> {
+    pub async fn ensure_root(&self, association: [u8; 16]) -> Result<(), StoreError> {
         let root = filegrid_tree::TreePath::root();
         if filegrid_tree::lookup(self.rows.snapshot().as_ref(), association, &root)?.is_some() {
-            return Ok(false);
+            return Ok(());
         }
         self.commit(
             association,
@@ -234,7 +234,7 @@ impl Owner {
             Vec::new(),
         )
         .await
-        .map(|_| true)
+        .map(drop)
     }
 
     /// Does a command. The answer comes when the change is durable and applied.

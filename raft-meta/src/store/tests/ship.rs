@@ -288,3 +288,59 @@ fn a_start_is_given_a_number_that_no_other_has_had() {
         (5, other + Start::LEFT_OUT + 1)
     );
 }
+
+#[test]
+fn who_was_not_believed_is_asked_once_what_it_has_when_that_becomes_known() {
+    let mut world = World::with_home();
+    let compares = |world: &World| world.store.registry().compares(NODE);
+    let create = |world: &mut World, key, node| {
+        world.registry(accounts::Command::CreateAssociation {
+            key: association(key),
+            name: "again".to_owned(),
+            node: Some(node),
+        });
+    };
+    world.registry(accounts::Command::TakeOver {
+        node: NODE,
+        rows: Vec::new(),
+        is_all: true,
+        if_empty: false,
+    });
+    create(&mut world, 7, NODE);
+    assert_eq!(compares(&world), 0, "nothing was rejected");
+    world.one(Command::Ship(batch(1, 1, vec![put(2, "unknown")])));
+    create(&mut world, 3, NODE + 1);
+    assert_eq!(compares(&world), 0, "it is another node's");
+    create(&mut world, 2, NODE);
+    assert_eq!(compares(&world), 1);
+    let compared = Compared {
+        number: 1,
+        rows: 2,
+        sent: 1,
+        lost: 0,
+    };
+    let told = Command::Compared {
+        node: NODE,
+        log: 0,
+        epoch: 1,
+        compared,
+    };
+    assert_eq!(world.one(told), Reply::Applied(1));
+    create(&mut world, 5, NODE);
+    assert_eq!(compares(&world), 1, "it has been asked");
+}
+
+#[test]
+fn a_start_that_returns_twice_is_in_once() {
+    let mut world = World::new();
+    let back = |nonce| Command::Return {
+        node: NODE,
+        logs: 2,
+        start: Start { number: 4, nonce },
+        epoch: 1,
+    };
+    let entered = world.one(back(9));
+    assert!(matches!(entered, Reply::Entered { epoch: 2, .. }), "{entered:?}");
+    assert_eq!(world.one(back(9)), entered, "nobody heard the first answer");
+    assert_eq!(world.one(back(8)), Reply::Fenced, "a copy of it");
+}
