@@ -6,7 +6,6 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use filegrid_meta::registry::{Scopes, UserChange};
 use filegrid_meta::secret;
-use filegrid_meta::wire::Identity;
 use uuid::Uuid;
 
 use crate::authority::Authority;
@@ -259,6 +258,8 @@ enum Certificate {
         directory: PathBuf,
         /// Its number.
         id: u64,
+        /// Where others reach it: then it gets a configuration, too.
+        address: Option<String>,
     },
     /// For a storage node.
     Node {
@@ -316,9 +317,11 @@ impl Cli {
                 members,
                 cluster,
             } => init::init(directory, members, cluster),
-            Cluster::Certificate(Certificate::Member { directory, id }) => {
-                init::certificate(&Authority::open(directory)?, &Identity::member(*id))
-            }
+            Cluster::Certificate(Certificate::Member {
+                directory,
+                id,
+                address,
+            }) => init::member(&Authority::open(directory)?, directory, *id, address.as_deref()),
             Cluster::Certificate(Certificate::Node { directory, id }) => {
                 let id = match id {
                     Some(id) => node_id(id)?,

@@ -20,25 +20,16 @@ const OPERATOR: &str = "operator";
 /// A text that says what is wrong. Nothing that is there is replaced.
 pub fn init(directory: &Path, members: &[String], cluster: &str) -> Result<Report, String> {
     let parsed = config::members(members)?;
-    let listens: Vec<String> = parsed.iter().map(listen).collect::<Result<_, _>>()?;
+    let configurations = parsed.iter().map(|member| of_member(cluster, members, member));
+    let configurations: Vec<_> = configurations.collect::<Result<_, _>>()?;
     if cluster.is_empty() || cluster.len() > 64 {
         return Err("cluster: 1 to 64 bytes".to_owned());
     }
     let authority = Authority::make(directory)?;
     let mut made = Vec::new();
-    for (member, listen) in parsed.iter().zip(listens) {
+    for (member, configuration) in parsed.iter().zip(configurations) {
         let own = authority.certify(&Identity::member(member.member))?;
-        let mut settings = settings(cluster, members);
-        settings.insert("data".to_owned(), "data".into());
-        let id = i64::try_from(member.member).map_err(|_| format!("member {}: too large", member.member))?;
-        settings.insert("id".to_owned(), id.into());
-        // Members on one machine cannot all have the default port.
-        let is_local = listen.parse().is_ok_and(|at: SocketAddr| at.ip().is_loopback());
-        if is_local {
-            settings.insert("metrics".to_owned(), "127.0.0.1:0".into());
-        }
-        settings.insert("listen".to_owned(), listen.into());
-        write_new(&own.join("filegrid-meta.toml"), &settings.to_string())?;
+        write_new(&own.join("filegrid-meta.toml"), &configuration.to_string())?;
         made.push(own);
     }
     let own = authority.certify(&Identity::operator(OPERATOR))?;
@@ -64,17 +55,78 @@ pub fn init(directory: &Path, members: &[String], cluster: &str) -> Result<Repor
     ))
 }
 
-/// Makes one more certificate.
+/// Makes a certificate for a member, with a configuration if its address is given.
 ///
 /// # Errors
 ///
 /// See [`Authority::certify`].
-pub fn certificate(authority: &Authority, identity: &Identity) -> Result<Report, String> {
-    let made = authority.certify(identity)?;
-    Ok(Report::new(
-        format!("made {}\n", made.display()),
-        json!({ "directories": [made] }),
-    ))
+pub fn member(
+    authority: &Authority,
+    directory: &Path,
+    id: u64,
+    address: Option<&str>,
+) -> Result<Report, String> {
+    let configuration = match address {
+        Some(address) => {
+            let known = known(directory)?;
+            let known =
+                known.ok_or("the configuration of the operator is not there: leave out the address")?;
+            let cluster = known
+                .get("cluster")
+                .and_then(toml::Value::as_str)
+                .unwrap_or_default();
+            let to = Destination {
+                member: id,
+                address: address.to_owned(),
+            };
+            // It waits until it is added.
+            Some(of_member(cluster, &[], &to)?)
+        }
+        None => None,
+    };
+    let made = authority.certify(&Identity::member(id))?;
+    let mut text = format!("made {}\n", made.display());
+    if let Some((configuration, address)) = configuration.zip(address) {
+        write_new(&made.join("filegrid-meta.toml"), &configuration.to_string())?;
+        text += &format!(
+            "Bring member {id} its directory, start it there, and add it:\n  \
+             cd {} && filegrid-meta --config filegrid-meta.toml\n  \
+             filegridctl cluster add {id} {address}\n",
+            made.display()
+        );
+    }
+    Ok(Report::new(text, json!({ "directories": [made] })))
+}
+
+/// The operator's configuration, if it is there.
+fn known(directory: &Path) -> Result<Option<toml::Table>, String> {
+    let operator = directory.join(OPERATOR).join("filegridctl.toml");
+    let known = match std::fs::read_to_string(&operator) {
+        Ok(text) => Some(text.parse::<toml::Table>()),
+        Err(_) => None,
+    };
+    let known = known.transpose();
+    known.map_err(|error| format!("{}: {error}", operator.display()))
+}
+
+/// The configuration of a member.
+fn of_member(cluster: &str, members: &[String], to: &Destination) -> Result<toml::Table, String> {
+    let mut settings = settings(cluster, members);
+    settings.insert("data".to_owned(), "data".into());
+    let id = i64::try_from(to.member).map_err(|_| format!("member {}: too large", to.member))?;
+    settings.insert("id".to_owned(), id.into());
+    let listen = listen(to)?;
+    // Members on one machine cannot all have the default port.
+    let is_local = listen.parse().is_ok_and(|at: SocketAddr| at.ip().is_loopback());
+    if is_local {
+        settings.insert("metrics".to_owned(), "127.0.0.1:0".into());
+    }
+    // Others learn it from here, where it is not in the list that all have.
+    if members.is_empty() && listen != to.address {
+        settings.insert("advertise".to_owned(), to.address.clone().into());
+    }
+    settings.insert("listen".to_owned(), listen.into());
+    Ok(settings)
 }
 
 /// Makes a certificate for a node, with a configuration if it is known where the members are. One that has no identity yet
@@ -84,13 +136,7 @@ pub fn certificate(authority: &Authority, identity: &Identity) -> Result<Report,
 ///
 /// See [`Authority::certify`].
 pub fn node(authority: &Authority, directory: &Path, id: &str) -> Result<Report, String> {
-    let operator = directory.join(OPERATOR).join("filegridctl.toml");
-    let known = match std::fs::read_to_string(&operator) {
-        Ok(text) => Some(text.parse::<toml::Table>()),
-        Err(_) => None,
-    };
-    let known = known.transpose();
-    let known = known.map_err(|error| format!("{}: {error}", operator.display()))?;
+    let known = known(directory)?;
     let made = authority.certify(&Identity::node(id))?;
     let mut text = format!("made {}\n", made.display());
     if let Some(known) = known {

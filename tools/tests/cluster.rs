@@ -572,3 +572,44 @@ fn a_new_node_is_given_an_id_and_a_configuration() {
     let named = filegrid_meta::wire::identities_of(&certificate).unwrap();
     assert_eq!(named, [filegrid_meta::wire::Identity::node(&node)]);
 }
+
+#[test]
+fn one_more_member_gets_what_it_needs_to_be_added() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = directory.path().join("cluster");
+    let made = made.to_str().unwrap();
+    let begun = call(&["cluster", "init", made, "--members", "1@one.example.com:8090"]);
+    assert!(begun.status.success());
+    let output = call(&[
+        "cluster",
+        "certificate",
+        "member",
+        made,
+        "2",
+        "two.example.com:8090",
+    ]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("cluster add 2 two.example.com:8090"), "{text}");
+    let own = Path::new(made).join("member-2");
+    let read = |name| {
+        let text = std::fs::read_to_string(own.join(name)).unwrap();
+        text.parse::<toml::Table>().unwrap()
+    };
+    let settings = read("filegrid-meta.toml");
+    for (key, value) in [
+        ("listen", "0.0.0.0:8090"),
+        ("advertise", "two.example.com:8090"),
+        ("cluster", "filegrid"),
+        ("tls_key", "key.pem"),
+    ] {
+        assert_eq!(settings[key].as_str(), Some(value));
+    }
+    assert_eq!(settings["id"].as_integer(), Some(2));
+    assert!(settings["members"].as_array().unwrap().is_empty());
+    let wrong = call(&["--json", "cluster", "certificate", "member", made, "3", "nowhere"]);
+    assert!(refusal(&wrong).contains("no port"));
+    assert!(
+        !Path::new(made).join("member-3").exists(),
+        "nothing is left of it"
+    );
+}

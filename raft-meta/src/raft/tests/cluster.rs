@@ -313,6 +313,40 @@ async fn members_come_and_go() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_is_not_there_does_not_vote() {
+    let mut cluster = Cluster::new(1, Retention::default()).await;
+    let leader = cluster.leader().await;
+    let listener = cluster.add_host(2).await;
+    let address = cluster.hosts[&2].address.to_string();
+    cluster.member(leader).add_learner(2, &address).await.unwrap();
+    {
+        let mut promoting = std::pin::pin!(cluster.member(leader).promote(2));
+        tokio::select! {
+            biased;
+            done = &mut promoting => panic!("{done:?}"),
+            // Alone it goes on: these would wait for the other's vote.
+            () = async {
+                for place in 0..20 {
+                    cluster.propose(leader, &format!("command {place}")).await;
+                }
+            } => {}
+        }
+    }
+    cluster.start_on(2, listener).await;
+    cluster.member(leader).promote(2).await.unwrap();
+    cluster.settled(20).await;
+    assert!(
+        cluster
+            .member(leader)
+            .status()
+            .members
+            .iter()
+            .all(|member| member.voter)
+    );
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_moves_is_found_again() {
     let mut cluster = Cluster::new(3, Retention::default()).await;
     let leader = cluster.leader().await;
