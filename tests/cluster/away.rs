@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
+use crate::ftp::Ftp;
 use crate::member::{Member, event_of, old_registry, tree_with};
+use crate::programs::{directory, well};
+use crate::relay_sftp::{self, sftp};
 use crate::support::{Server, noise, until};
 
 #[test]
@@ -48,6 +51,7 @@ fn what_waits_for_the_cluster_is_bounded() {
     let mut server = member.node(&[("unshipped_max_mib", "20")]);
     server.tolerate("the metadata cluster is away");
     server.put("/kept", b"before");
+    server.add_account(relay_sftp::NAME, relay_sftp::PASSWORD, "/", "RW");
     member.stop();
     let payload = noise(100 << 10, 1);
     let mut last = None;
@@ -77,6 +81,23 @@ fn what_waits_for_the_cluster_is_bounded() {
     server
         .json(&server.token, "/api/delete", &json!({"Filelist": ["/kept"]}))
         .is_problem(503);
+    // On the other protocols as well; what is there is served.
+    let mut client = Ftp::connect(&server);
+    client.expect(&format!("USER {}", relay_sftp::NAME), 331);
+    client.expect(&format!("PASS {}", relay_sftp::PASSWORD), 230);
+    client.expect("MKD /d", 450);
+    client.expect("DELE /kept", 450);
+    assert_eq!(client.download("RETR /kept"), b"before");
+    client.passive();
+    client.expect("STOR /up", 450);
+    let at = directory(&server, "files");
+    std::fs::write(at.join("up"), b"1").unwrap();
+    if let Some(put) = sftp(&server, &at, "put up /up\n") {
+        assert!(!put.status.success(), "{put:?}");
+        well(&sftp(&server, &at, "get /kept kept\n").unwrap());
+        assert_eq!(std::fs::read(at.join("kept")).unwrap(), b"before");
+    }
+    server.get("/up").is_problem(404);
     member.start();
     until(200, || {
         server.json(&server.token, "/api/mkdir", &json!({"Params": "/d"}))

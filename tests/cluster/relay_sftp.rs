@@ -9,8 +9,8 @@ use crate::programs::{directory, run, well};
 use crate::relay::{Pair, Stopped, answer_at_relay, preamble};
 use crate::support::{Server, noise, poll};
 
-const NAME: &str = "anna";
-const PASSWORD: &str = "correct horse";
+pub(crate) const NAME: &str = "anna";
+pub(crate) const PASSWORD: &str = "correct horse";
 
 /// A pair with an account on the node that has the files, which the other knows.
 fn pair(rights: &str) -> (Pair, u64) {
