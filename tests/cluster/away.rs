@@ -1,5 +1,7 @@
 //! What goes on, and what does not, while the cluster is away.
 
+use std::io::Write as _;
+
 use serde_json::json;
 
 use crate::ftp::Ftp;
@@ -88,8 +90,11 @@ fn what_waits_for_the_cluster_is_bounded() {
     client.expect("MKD /d", 450);
     client.expect("DELE /kept", 450);
     assert_eq!(client.download("RETR /kept"), b"before");
-    client.passive();
-    client.expect("STOR /up", 450);
+    let mut data = client.begin("STOR /up");
+    data.write_all(b"1").unwrap();
+    data.end();
+    drop(data);
+    client.expect_reply(450);
     let at = directory(&server, "files");
     std::fs::write(at.join("up"), b"1").unwrap();
     if let Some(put) = sftp(&server, &at, "put up /up\n") {

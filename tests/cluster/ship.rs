@@ -175,3 +175,59 @@ fn a_node_that_knows_less_than_the_cluster_goes_on() {
     server.kill_and_restart();
     assert_eq!(server.tree(), ["/", "/a", "/b", "/c"]);
 }
+
+/// A listing comes from a member elsewhere by pages of its own, whatever pages the client wants.
+#[test]
+fn a_tree_is_listed_in_pages_and_lines_through_a_node() {
+    let member = Member::started();
+    let server = member.node(&[]);
+    for directory in 0..6 {
+        let names: Vec<_> = (0..500)
+            .map(|number| format!("{number:03}{}", "x".repeat(60)))
+            .collect();
+        let files: Vec<_> = names.iter().map(|name| ("f", name.as_str(), &b"1"[..])).collect();
+        let meta = json!({"files": [{"field": "f", "path": format!("/d{directory}")}]});
+        let answer = server.upload(&files, Some(meta));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let last = event_of(&server.json(&server.token, "/api/mkdir", &json!({"Params": "/last"})));
+    let tree = tree_with(&server, last);
+    assert_eq!(tree.len(), 1 + 6 + 6 * 500 + 1);
+    for limit in [7, 1000, 3008] {
+        let mut paged: Vec<String> = Vec::new();
+        loop {
+            let asked = match paged.last() {
+                None => json!({"Limit": limit}),
+                Some(last) => json!({"Limit": limit, "Cursor": last}),
+            };
+            let page = server.call("/api/list/tree", asked);
+            let page = page.as_array().unwrap();
+            paged.extend(
+                page.iter()
+                    .map(|entry| entry["path"].as_str().unwrap().to_owned()),
+            );
+            if page.len() < limit || limit == 7 && paged.len() > 100 {
+                break;
+            }
+        }
+        assert_eq!(paged, tree[..paged.len()]);
+        assert!(limit == 7 || paged.len() == tree.len());
+    }
+    let lines = server.request(
+        &server.token,
+        "POST",
+        "/api/list/tree",
+        &[("Accept", "application/x-ndjson")],
+        b"",
+    );
+    assert_eq!(lines.field("content-type"), Some("application/x-ndjson"));
+    assert!(lines.field("filegrid-lag-ms").is_some());
+    let lines = lines.text();
+    let lines = lines
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let lines: Vec<_> = lines
+        .map(|entry| entry["path"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(lines == tree);
+}

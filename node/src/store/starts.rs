@@ -70,6 +70,8 @@ impl Starts {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use filegrid_tree::STARTS_MAX;
     use futures::executor::block_on;
 
@@ -88,6 +90,12 @@ mod tests {
         disk.sync_dir("/".as_ref()).await.unwrap();
     }
 
+    /// What the disk has when its power was cut.
+    async fn after_power_cut(sim: &SimDisk) -> State {
+        let disk: Rc<dyn Disk> = Rc::new(sim.power_cycle(Faults::default()));
+        State::load(&disk, Path::new("/data")).await.unwrap().unwrap()
+    }
+
     #[test]
     fn what_was_claimed_is_durable_and_survives_the_end() {
         let sim = SimDisk::new(1, Faults::default());
@@ -102,8 +110,7 @@ mod tests {
             claimed.sort_unstable();
             assert_eq!(claimed, [5, 6, 7]);
             starts.close(&disk, vec![Position::default()]).await.unwrap();
-            let disk: Rc<dyn Disk> = Rc::new(sim.power_cycle(Faults::default()));
-            let found = State::load(&disk, &data).await.unwrap().unwrap();
+            let found = after_power_cut(&sim).await;
             assert_eq!((found.starts, found.closed), (7, Some(vec![Position::default()])));
         });
     }
@@ -132,8 +139,7 @@ mod tests {
                     last = claimed;
                 }
                 assert!(sim.is_down());
-                let disk: Rc<dyn Disk> = Rc::new(sim.power_cycle(Faults::default()));
-                let found = State::load(&disk, &data).await.unwrap().unwrap();
+                let found = after_power_cut(&sim).await;
                 assert!(
                     found.starts == last || found.starts == last + 1,
                     "{} after {last}",
@@ -154,8 +160,7 @@ mod tests {
             for to in [9, 7, 9] {
                 starts.raise(&disk, to).await.unwrap();
             }
-            let disk: Rc<dyn Disk> = Rc::new(sim.power_cycle(Faults::default()));
-            let found = State::load(&disk, &data).await.unwrap().unwrap();
+            let found = after_power_cut(&sim).await;
             assert_eq!(found.starts, 9);
             assert_eq!(starts.claim(&disk).await.unwrap(), 10);
             let beyond = starts.raise(&disk, STARTS_MAX + 1).await;
