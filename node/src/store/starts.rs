@@ -160,11 +160,11 @@ mod tests {
             for to in [9, 7, 9] {
                 starts.raise(&disk, to).await.unwrap();
             }
-            let found = after_power_cut(&sim).await;
-            assert_eq!(found.starts, 9);
+            assert_eq!(State::load(&disk, &data).await.unwrap().unwrap().starts, 9);
             assert_eq!(starts.claim(&disk).await.unwrap(), 10);
             let beyond = starts.raise(&disk, STARTS_MAX + 1).await;
             assert!(matches!(beyond, Err(StoreError::Refused(_))), "{beyond:?}");
+            assert_eq!(after_power_cut(&sim).await.starts, 10);
         });
     }
 
