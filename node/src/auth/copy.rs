@@ -180,30 +180,16 @@ impl Copy {
     /// All was written, as it was at [`Self::begin`] or later.
     pub(super) fn written(&mut self, bytes: u64) -> Result<(), String> {
         self.whole_bytes = bytes;
-        let other = &self.changes[1 - self.at];
-        match std::fs::remove_file(other) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(format!("{} cannot be removed: {error}", other.display()))
-            }
-            _ => {
-                self.has_other = false;
-                Ok(())
-            }
-        }
+        remove(&self.changes[1 - self.at])?;
+        self.has_other = false;
+        Ok(())
     }
 
     /// Writes all at once.
     pub(super) fn replace(&mut self, registry: &Registry) -> Result<(), String> {
         self.whole_bytes = write(&self.path, registry)?;
         self.file = None;
-        for path in &self.changes {
-            match std::fs::remove_file(path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(format!("{} cannot be removed: {error}", path.display()));
-                }
-                _ => {}
-            }
-        }
+        self.changes.iter().try_for_each(|path| remove(path))?;
         self.bytes = 0;
         self.has_other = false;
         self.position = Some(registry.position());
@@ -242,6 +228,16 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> Result<(), String> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(format!("{} cannot be removed: {error}", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 

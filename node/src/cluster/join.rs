@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use filegrid_meta::nodes::{Following, REGISTRY, RegistryItem, write_position};
+use filegrid_meta::nodes::{Following, REGISTRY, RegistryItem, Taken, write_position};
 use filegrid_meta::registry::{Position, Registry};
 use tokio::time::timeout;
 
@@ -104,8 +104,7 @@ impl<F: FnOnce() -> Result<(Registry, First), String>> Joining<F> {
                 None => break "it has ended the registry".to_owned(),
             };
             let Some(item) = item else { break unreadable() };
-            let is_sign = item == RegistryItem::Sign;
-            if following.take(item).is_some() && is_sign {
+            if following.take(item) == Some(Taken::Sign) {
                 return Ok(following.registry().clone());
             }
         };

@@ -5,7 +5,7 @@
 //! | `fields`, `frames`, `packet`, `attributes`, `reply`, `pieces` | bytes to requests, replies to bytes: pure |
 //! | `host_keys`, `server`, `connection`, `wire`, `live` | SSH, on a runtime of its own |
 //! | `local`, `stream` | SFTP without SSH, for who may read `DATA` |
-//! | `relayed` | sessions that go to the node that has the files, and come from others |
+//! | `relayed`, `asked` | sessions that go to the node that has the files, and come from others; how long that may take to answer |
 //! | `intake`, `flow`, `queue` | from bytes to requests, and how much a connection may ask for before it takes its answers |
 //! | `shards`, `session`, `later` | sessions, each on the shard that owns its association |
 //! | `scp` | SCP as it was before it went over SFTP |
@@ -13,6 +13,7 @@
 //!
 //! A connection stays on the runtime of SSH. Its requests go to the shard whole, and its replies come back whole.
 
+mod asked;
 pub mod attributes;
 mod connection;
 mod feed;
